@@ -1,0 +1,52 @@
+# One virtual environment for everything: `make demo` needs the package alone, the rest its
+# development extra too. A stamp file per extra makes repeats instant.
+PYTHON ?= python3
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo 'make demo    install the package and animate a built-in misaligned case into out/demo'
+	@echo '             (DEMO_ARGS=--quick for a short run)'
+	@echo 'make test    install the development extra and run the tests (PYTEST_ARGS=...)'
+	@echo 'make lint    check style, formatting and types'
+	@echo 'make clean   remove the virtual environment, caches and build products; out/ stays'
+	@echo 'PYTHON=...   the interpreter to build the virtual environment with, 3.11 or newer'
+
+demo: $(VENV)/.installed
+	$(BIN)/tpc-jax demo $(DEMO_ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The installation is editable, so only new metadata calls for another one.
+$(VENV)/.installed: pyproject.toml | $(BIN)/pip
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# pip is the last thing that venv writes: its absence also tells of a broken-off creation.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "tpc-jax needs Python 3.11 or newer, but PYTHON=$(PYTHON) is" \
+	         "$$($(PYTHON) --version 2>/dev/null || echo 'not to be found')." \
+	         "Name a newer one, such as: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+	    exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,258 @@
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import brute_force_subset, person, random_similarity, rotation
+from scipy.spatial import procrustes
+
+from tpc_jax import SolveStatus, fit_trimmed, search_subset, solve_affine
+from tpc_jax.procrustes.subsets import procrustes_distance, subset_table
+
+
+@functools.cache
+def searcher(coverage=0.5):
+    """Compile the search once for all problems of 17 points."""
+
+    def search_all(ref, drv, weight):
+        return jax.lax.map(
+            lambda p: search_subset(*p, coverage=coverage), (ref, drv, weight), batch_size=4
+        )
+
+    return jax.jit(search_all)
+
+
+@functools.cache
+def fitter():
+    return jax.jit(jax.vmap(fit_trimmed))
+
+
+def as_arrays(*values, dtype=np.float64):
+    return tuple(jnp.asarray(np.asarray(x, dtype)) for x in values)
+
+
+def test_table_serves_every_number_of_visible_points():
+    table = subset_table(17)
+    assert len(table.member) == 41_879
+    for n in range(3, 18):
+        size = max(3, math.ceil(n / 2))
+        assert table.size_for[n] == size
+        rows = (table.size == size) & (table.span <= n)
+        assert rows.sum() == math.comb(n, size)
+        assert not table.member[rows][:, n:].any()
+        patterns = table.member[rows] @ (1 << np.arange(17))
+        assert (np.diff(patterns) > 0).all()
+    assert list(table.size_for[:3]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("num_points", "coverage"), [(1, 0.5), (21, 0.5), (17, 0.0), (17, 1.1)])
+def test_table_rejects_what_it_cannot_hold(num_points, coverage):
+    with pytest.raises(ValueError, match="must lie in"):
+        subset_table(num_points, coverage)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equals_brute_force_over_all_subsets_of_seventeen_points(dtype, rng):
+    ref, drv = rng.normal(size=(2, 24, 17, 2)) * 90 + 250
+    # Half of the problems are noisy people instead of unrelated clouds.
+    for i in range(12):
+        linear, offset = random_similarity(rng)
+        moved = rng.permutation(17)[: rng.integers(0, 8)]
+        drv[i] = ref[i] @ linear.T + offset + 6 * rng.normal(size=(17, 2))
+        drv[i, moved] += rng.normal(size=(len(moved), 2)) * 150
+    found = searcher()(*as_arrays(ref, drv, np.ones((24, 17)), dtype=dtype))
+    expected = [brute_force_subset(r, d, np.ones(17), 9) for r, d in zip(ref, drv, strict=True)]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("num_visible", range(2, 17))
+def test_equals_brute_force_with_masked_points_and_weights(num_visible, rng):
+    ref, drv = rng.normal(size=(2, 4, 17, 2)) * 90 + 250
+    weight = rng.uniform(0.3, 1, size=(4, 17))
+    for i in range(4):
+        hidden = rng.permutation(17)[num_visible:]
+        weight[i, hidden] = 0
+        drv[i, hidden] = np.nan
+    size = min(num_visible, max(3, math.ceil(num_visible / 2)))
+    found = searcher()(*as_arrays(ref, drv, weight))
+    expected = [
+        brute_force_subset(r, np.nan_to_num(d), w, size)
+        for r, d, w in zip(ref, drv, weight, strict=True)
+    ]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_of_equal_subsets_the_lowest_bit_pattern_wins(rng):
+    ref = person(rng)
+    linear, offset = random_similarity(rng)
+    weight = np.ones(17)
+    weight[[2, 5]] = 0
+    for dtype in (np.float32, np.float64):
+        found = searcher()(*as_arrays([ref], [ref @ linear.T + offset], [weight], dtype=dtype))
+        assert list(np.flatnonzero(found[0])) == [0, 1, 3, 4, 6, 7, 8, 9]
+
+
+def test_coverage_sets_the_size(rng):
+    ref, drv = rng.normal(size=(2, 3, 17, 2))
+    for coverage, size in ((0.75, 13), (1.0, 17)):
+        found = searcher(coverage)(*as_arrays(ref, drv, np.ones((3, 17))))
+        assert (np.asarray(found).sum(axis=1) == size).all()
+        expected = [
+            brute_force_subset(r, d, np.ones(17), size) for r, d in zip(ref, drv, strict=True)
+        ]
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["jitter", "far", "very far", "together", "copied", "collapsed"])
+def test_seven_of_seventeen_points_moved_anywhere(kind, dtype, rng):
+    problems = 20
+    ref = np.stack([person(rng) for _ in range(problems)])
+    drv, linears, offsets = np.empty_like(ref), [], []
+    for i in range(problems):
+        linear, offset = random_similarity(rng)
+        linears.append(linear)
+        offsets.append(offset)
+        drv[i] = ref[i] @ linear.T + offset
+        moved = rng.permutation(17)[:7]
+        match kind:
+            case "jitter":
+                drv[i, moved] += rng.normal(size=(7, 2)) * 30
+            case "far":
+                drv[i, moved] = rng.uniform(-2000, 2000, (7, 2))
+            case "very far":
+                drv[i, moved] = rng.uniform(-1e6, 1e6, (7, 2))
+            case "together":  # a second rigid body, turned and shifted
+                drv[i, moved] = drv[i, moved] @ rotation(1.0).T + [80, -40]
+            case "copied":  # left taken for right
+                drv[i, moved] = drv[i, np.roll(moved, 1)]
+            case "collapsed":
+                drv[i, moved] = [100, 100]
+    found = fitter()(*as_arrays(ref, drv, np.ones((problems, 17)), dtype=dtype))
+    assert (found.fit.status == SolveStatus.OK).all()
+    scale = np.sqrt(np.linalg.det(linears))
+    error = np.abs(found.fit.drv_from_ref.linear - np.array(linears)).max(axis=(1, 2)) / scale
+    assert error.max() < 0.01
+    centre = ref.mean(axis=1)
+    found_centre = (
+        np.einsum("bij,bj->bi", found.fit.drv_from_ref.linear, centre)
+        + found.fit.drv_from_ref.offset
+    )
+    true_centre = np.einsum("bij,bj->bi", linears, centre) + offsets
+    assert np.abs(found_centre - true_centre).max() < 0.01 * 125
+
+
+def test_reweighting_admits_all_inliers_and_no_outlier(rng):
+    ref = person(rng)
+    linear, offset = random_similarity(rng)
+    drv = ref @ linear.T + offset
+    drv[[1, 8, 15]] += [[90, 0], [0, -120], [70, 70]]
+    found = fitter()(*as_arrays([ref], [drv], np.ones((1, 17))))
+    assert list(np.flatnonzero(~found.subset[0])) == [1, 8, 15]
+
+
+def test_compact_subsets_are_not_favoured(rng):
+    # Nine far-apart points agree to 2 %, nine close ones to a tenth of that but 20 % of their size.
+    ref = person(rng) * 1.0
+    ref[:5] = ref[0] + rng.normal(size=(5, 2))
+    drv = ref + 2 * rng.normal(size=ref.shape)
+    drv[:5] = ref[:5] + rng.normal(size=(5, 2))
+    weight = np.ones(17)
+    weight[10:] = 0
+    found = searcher()(*as_arrays([ref], [drv], [weight]))[0]
+    assert found[5:10].sum() >= 3
+
+
+def test_masked_points_have_no_effect(rng):
+    ref, drv, weight = person(rng), person(rng), np.ones(17)
+    weight[[0, 6, 9]] = 0
+    expected = fitter()(*as_arrays([ref], [drv], [weight]))
+    for junk in (np.nan, np.inf, 1e30):
+        ref[6], drv[9] = junk, junk
+        found = fitter()(*as_arrays([ref], [drv], [weight]))
+        for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(x, y)
+        assert not found.subset[0, [0, 6, 9]].any()
+
+
+@pytest.mark.parametrize("num_visible", [0, 1])
+def test_too_few_points_have_no_subset(num_visible, rng):
+    weight = np.zeros(17)
+    weight[:num_visible] = 1
+    found = fitter()(*as_arrays([person(rng)], [person(rng)], [weight]))
+    assert not searcher()(*as_arrays([person(rng)], [person(rng)], [weight])).any()
+    assert found.fit.status[0] == SolveStatus.TOO_FEW_POINTS
+    np.testing.assert_array_equal(found.fit.drv_from_ref.linear[0], np.eye(2))
+
+
+def test_coincident_points_are_degenerate_not_nan(rng):
+    spot, ones = np.full((1, 17, 2), 30.0), np.ones((1, 17))
+    for ref, drv in ((spot, [person(rng)]), ([person(rng)], spot), (spot, spot)):
+        found = fitter()(*as_arrays(ref, drv, ones))
+        assert found.fit.status[0] == SolveStatus.ZERO_SPREAD
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
+
+
+def test_the_subset_does_not_depend_on_either_frame(rng):
+    ref, drv = person(rng), person(rng)
+    linear, offset = random_similarity(rng)
+    problems = as_arrays(
+        [ref, ref @ linear.T + offset, ref], [drv, drv, drv @ linear.T + offset], np.ones((3, 17))
+    )
+    found = searcher()(*problems)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+def test_vmap_equals_map(rng):
+    ref, drv = rng.normal(size=(2, 5, 17, 2))
+    weight = (rng.uniform(size=(5, 17)) > 0.3).astype(float)
+    problems = as_arrays(ref, drv, weight)
+    np.testing.assert_array_equal(
+        jax.jit(jax.vmap(search_subset))(*problems), searcher()(*problems)
+    )
+
+
+def test_visibility_does_not_retrace(rng):
+    chex.clear_trace_counter()
+    search = jax.jit(chex.assert_max_traces(search_subset, n=1))
+    for num_hidden in (0, 3, 8):
+        weight = np.ones(17)
+        weight[:num_hidden] = 0
+        assert search(*as_arrays(person(rng), person(rng), weight)).any()
+
+
+def test_gradients_flow_through_the_fit_alone(rng):
+    ref, drv, weight = as_arrays(person(rng), person(rng), np.ones(17))
+    found = fit_trimmed(ref, drv, weight)
+
+    def loss(drv):
+        return jnp.sum(fit_trimmed(ref, drv, weight).fit.drv_from_ref.linear)
+
+    gradient = np.asarray(jax.jit(jax.grad(loss))(drv))
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+    assert not gradient[~np.asarray(found.subset)].any()
+
+
+def test_the_last_fit_may_be_another_model(rng):
+    ref, drv, weight = as_arrays(person(rng), person(rng), np.ones(17))
+    similar, affine = (
+        fit_trimmed(ref, drv, weight),
+        fit_trimmed(ref, drv, weight, solve=solve_affine),
+    )
+    np.testing.assert_array_equal(similar.subset, affine.subset)
+    direct = solve_affine(ref, drv, affine.subset.astype(weight.dtype))
+    np.testing.assert_array_equal(affine.fit.drv_from_ref.linear, direct.drv_from_ref.linear)
+
+
+def test_procrustes_distance_is_the_disparity_of_scipy(rng):
+    # SciPy's disparity of two unit-size shapes is the same share, where no reflection is better.
+    ref = person(rng)
+    linear, offset = random_similarity(rng)
+    drv = ref @ linear.T + offset + 10 * rng.normal(size=ref.shape)
+    distance = procrustes_distance(*as_arrays(ref, drv, np.ones(17)))
+    np.testing.assert_allclose(distance, procrustes(drv, ref)[2], rtol=1e-9)

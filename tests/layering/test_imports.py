@@ -1,0 +1,193 @@
+"""Data flows one way: a stage of the package imports only the stages to its left."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+FLOW = (
+    *("io", "pose", "procrustes", "warp", "propagation", "calibrate"),
+    *("conditioning", "model", "sampler", "decode"),
+)
+ORDER = (*FLOW, "animators", "metrics", "data", "train", "pipeline", "cli", "__main__")
+# Imported from anywhere, importing only each other.
+SHARED = ("_types", "_numerics", "_version", "errors", "sharding")
+# Stages that get less than all that lies to their left.
+NARROWER = {"metrics": FLOW, "data": ("io", "pose", "procrustes", "warp")}
+# `import tpc_jax` gives the calibration core, so the package root stands where that ends.
+PACKAGE_ROOT = "calibrate"
+# The only stages that may import a heavy library; torch and the other oracles serve tests only.
+HOMES = {
+    "cv2": ("io", "pose", "data"),
+    "flax": ("model", "animators", "train"),
+    **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
+    **dict.fromkeys(("convert", "scripts", "tests"), ()),
+}
+
+
+def may_import(stage: str) -> tuple[str, ...]:
+    """Return the stages that `stage` may import, itself and the shared modules included."""
+    if stage in SHARED:
+        return SHARED
+    left = NARROWER.get(stage, ORDER[: ORDER.index(stage)])
+    return (*SHARED, *left, stage)
+
+
+def imported_modules(source: str, package: str) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of everything imported, at the top or deep inside functions.
+
+    `from a import b` yields `a.b`, for b may be a module; relative names are resolved.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "attr", getattr(node.func, "id", None))
+            name = node.args[0]
+            if called in ("import_module", "__import__") and isinstance(name, ast.Constant):
+                yield node.lineno, str(name.value)
+
+
+def stage_of(dotted: str) -> str:
+    """Return the stage of a dotted name of the package."""
+    parts = dotted.split(".")
+    known = len(parts) > 1 and parts[1] in (*ORDER, *SHARED)
+    # Other names after the root are those that the root re-exports.
+    return parts[1] if known else PACKAGE_ROOT
+
+
+def violations(path: str, source: str) -> list[str]:
+    """List the imports of a module of the package that its stage forbids.
+
+    Args:
+        path: Where the module stands, relative to the project, such as `tpc_jax/io/video.py`.
+        source: Its text.
+    """
+    parts = Path(path).with_suffix("").parts
+    package = ".".join(parts[:-1])
+    stage = PACKAGE_ROOT if path == "tpc_jax/__init__.py" else parts[1]
+    if stage not in (*ORDER, *SHARED):
+        return [f"{path}: {stage} has no place in the order of stages"]
+    found = []
+    for line, name in imported_modules(source, package):
+        library = name.split(".")[0]
+        if library == "tpc_jax" and stage_of(name) not in may_import(stage):
+            found.append(f"{path}:{line}: {stage} may not import {name}")
+        if stage not in HOMES.get(library, (stage,)):
+            found.append(f"{path}:{line}: {stage} may not import {library}")
+    return found
+
+
+def script_violations(path: str, source: str) -> list[str]:
+    """List what a script imports from the project beside the package."""
+    own = {"convert", "scripts", "tests", *(p.stem for p in (ROOT / "scripts").glob("*.py"))}
+    return [
+        f"{path}:{line}: a script may not import {name}"
+        for line, name in imported_modules(source, "scripts")
+        if name.split(".")[0] in own
+    ]
+
+
+def python_files(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", python_files("tpc_jax"))
+def test_the_package_imports_only_to_the_left(path):
+    assert violations(path, (ROOT / path).read_text()) == []
+
+
+@pytest.mark.parametrize("path", python_files("scripts"))
+def test_scripts_import_only_the_package(path):
+    assert script_violations(path, (ROOT / path).read_text()) == []
+
+
+ALLOWED = [
+    ("tpc_jax/calibrate.py", "from tpc_jax.warp.warp import warp_image"),
+    ("tpc_jax/calibrate.py", "from tpc_jax import propagation"),
+    ("tpc_jax/model/unet.py", "from flax import nnx\nfrom tpc_jax.model import layers"),
+    ("tpc_jax/model/unet.py", "from . import layers\nfrom ..conditioning import masks"),
+    ("tpc_jax/io/video.py", "import cv2\nfrom tpc_jax.errors import UserError"),
+    ("tpc_jax/data/people.py", "from tpc_jax.pose import skeletons"),
+    (
+        "tpc_jax/train/loop.py",
+        "from tpc_jax.data import people\nfrom tpc_jax.animators import tiny",
+    ),
+    ("tpc_jax/metrics/image.py", "from tpc_jax.warp import sample"),
+    ("tpc_jax/pipeline.py", "from tpc_jax import calibrate_reference, decode, train"),
+    ("tpc_jax/cli.py", "from tpc_jax import __version__, pipeline"),
+    ("tpc_jax/__init__.py", "from tpc_jax.calibrate import calibrate"),
+    ("tpc_jax/_numerics.py", "import jax\nfrom tpc_jax._types import Keypoints"),
+]
+FORBIDDEN = [
+    ("tpc_jax/io/video.py", "from tpc_jax.pose import skeletons"),
+    ("tpc_jax/warp/warp.py", "import tpc_jax.calibrate"),
+    ("tpc_jax/warp/warp.py", "from tpc_jax import Similarity"),
+    ("tpc_jax/warp/warp.py", "from tpc_jax import calibrate"),
+    ("tpc_jax/procrustes/solve.py", "def f():\n    from tpc_jax.warp.grid import grid"),
+    ("tpc_jax/procrustes/solve.py", "from ..model import unet"),
+    ("tpc_jax/procrustes/solve.py", "from ..model.unet import UNet"),
+    ("tpc_jax/procrustes/solve.py", "from .. import model"),
+    ("tpc_jax/calibrate.py", "from tpc_jax.conditioning.masks import merge"),
+    ("tpc_jax/calibrate.py", "importlib.import_module('tpc_jax.model')"),
+    ("tpc_jax/decode/decode.py", "if TYPE_CHECKING:\n    from tpc_jax.animators import tiny"),
+    ("tpc_jax/metrics/image.py", "from tpc_jax.animators import tiny"),
+    ("tpc_jax/data/people.py", "from tpc_jax.model import unet"),
+    ("tpc_jax/train/loop.py", "from tpc_jax.pipeline import animate"),
+    ("tpc_jax/pipeline.py", "from tpc_jax.cli import main"),
+    ("tpc_jax/__init__.py", "from tpc_jax.model.unet import UNet"),
+    ("tpc_jax/__init__.py", "from tpc_jax import metrics"),
+    ("tpc_jax/errors.py", "from tpc_jax.io import video"),
+    ("tpc_jax/calibrate.py", "from flax import nnx"),
+    ("tpc_jax/warp/sample.py", "import cv2"),
+    ("tpc_jax/_types.py", "import flax.struct"),
+    ("tpc_jax/model/params.py", "import torch"),
+    ("tpc_jax/metrics/image.py", "from skimage.metrics import structural_similarity"),
+    ("tpc_jax/cli.py", "from scripts import animate"),
+    ("tpc_jax/animators/tiny.py", "from convert.rules import Rule"),
+    ("tpc_jax/utils.py", "import jax"),
+]
+
+
+@pytest.mark.parametrize(("path", "source"), ALLOWED)
+def test_the_check_accepts(path, source):
+    assert violations(path, source) == []
+
+
+@pytest.mark.parametrize(("path", "source"), FORBIDDEN)
+def test_the_check_rejects(path, source):
+    found = violations(path, source)
+    assert len(found) == 1
+    assert found[0].startswith(path)
+
+
+def test_the_check_names_every_line():
+    source = "import jax\nfrom tpc_jax.cli import main\n\nimport torch\n"
+    assert violations("tpc_jax/warp/grid.py", source) == [
+        "tpc_jax/warp/grid.py:2: warp may not import tpc_jax.cli.main",
+        "tpc_jax/warp/grid.py:4: warp may not import torch",
+    ]
+
+
+def test_the_check_of_scripts():
+    assert script_violations("scripts/a.py", "import jax\nfrom tpc_jax import pipeline") == []
+    assert script_violations("scripts/a.py", "from convert.read import read") != []
+    assert script_violations("scripts/a.py", "from tests.conftest import run") != []
+
+
+PROBE = "import sys; print(sorted({'flax', 'torch', 'cv2'} & sys.modules.keys()))"
+
+
+def test_importing_the_package_loads_no_heavy_library(run_python):
+    assert run_python(f"import tpc_jax; {PROBE}").strip() == "[]"
+
+
+def test_the_probe_sees_a_loaded_library(run_python):
+    assert run_python(f"import cv2; {PROBE}").strip() == "['cv2']"

@@ -1,0 +1,75 @@
+"""Containers shared by every stage: keypoints, planar transforms, solver status.
+
+Points are (x, y) in pixels with the origin at the centre of the top-left pixel and y down.
+Angles are radians, positive from +x towards +y.
+"""
+
+import enum
+from typing import NamedTuple
+
+from jaxtyping import Array, Bool, Float, Int
+
+
+class Keypoints(NamedTuple):
+    """COCO-17 keypoints of one or many people.
+
+    Attributes:
+        xy: Positions in pixels (x, y). The values of points with zero confidence are ignored.
+        conf: Detector confidence in [0, 1]; 0 marks a missing point.
+    """
+
+    xy: Float[Array, "*batch points 2"]
+    conf: Float[Array, "*batch points"]
+
+
+class Transform2D(NamedTuple):
+    """A planar linear map plus translation: `x_out = linear @ x_in + offset`.
+
+    Variables are named target-from-source, e.g. `drv_from_ref`. For a similarity `linear` is
+    scale times rotation; for an affine fit it is any 2x2 matrix.
+
+    Attributes:
+        linear: 2x2 matrix, unitless.
+        offset: Translation in pixels of the target frame.
+    """
+
+    linear: Float[Array, "*batch 2 2"]
+    offset: Float[Array, "*batch 2"]
+
+
+class SolveStatus(enum.IntEnum):
+    """Outcome of one fit, carried as int32 through jit.
+
+    A fit that is not OK holds the identity until the degenerate-frame policy replaces it.
+    """
+
+    OK = 0
+    TOO_FEW_POINTS = 1
+    ZERO_SPREAD = 2
+    OUT_OF_RANGE = 3
+
+
+class ProcrustesResult(NamedTuple):
+    """The least-squares alignment of reference points to driving points.
+
+    Attributes:
+        drv_from_ref: The fitted transform.
+        residual: Weighted mean squared distance after alignment, in squared driving pixels.
+        status: A `SolveStatus` value.
+    """
+
+    drv_from_ref: Transform2D
+    residual: Float[Array, "*batch"]
+    status: Int[Array, "*batch"]
+
+
+class SubsetFit(NamedTuple):
+    """The chosen keypoint subset of one problem and the fit to it.
+
+    Attributes:
+        fit: The alignment fitted to the chosen points.
+        subset: True for the points that steered the fit.
+    """
+
+    fit: ProcrustesResult
+    subset: Bool[Array, "*batch points"]

@@ -1,0 +1,162 @@
+"""`tiny`: the embedded model, a small reference-attention animator trained by this project.
+
+It has the parts of AnimateAnyone at a small size (autoencoder, denoiser with motion modules,
+appearance encoder at timestep 0, pose net) and no text or image context.
+"""
+
+import dataclasses
+import functools
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from tpc_jax.model import params as P
+from tpc_jax.model.attention import ReferenceTokens
+from tpc_jax.model.config import Config, MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
+from tpc_jax.model.params import Network, Params
+from tpc_jax.model.pose_net import PoseNet
+from tpc_jax.model.reference_unet import AppearanceEncoder
+from tpc_jax.model.unet import UNet
+from tpc_jax.model.vae import VAE
+from tpc_jax.sampler.schedule import ScheduleConfig
+
+_LATENT_CHANNELS = 12
+_WIDTHS = (96, 128)
+_GROUPS = 8
+_HEADS = 2
+
+
+def _vae() -> VAEConfig:
+    return VAEConfig(
+        latent_channels=_LATENT_CHANNELS,
+        block_out_channels=(48, 96),
+        layers_per_block=1,
+        norm_num_groups=_GROUPS,
+        patch_size=2,
+    )
+
+
+def _unet() -> UNetConfig:
+    return UNetConfig(
+        in_channels=_LATENT_CHANNELS,
+        out_channels=_LATENT_CHANNELS,
+        block_out_channels=_WIDTHS,
+        layers_per_block=1,
+        attention_levels=(True, True),
+        num_heads=_HEADS,
+        cross_attention_dim=None,
+        norm_num_groups=_GROUPS,
+        motion=MotionConfig(num_heads=_HEADS, norm_num_groups=_GROUPS, max_frames=24),
+    )
+
+
+def _pose_net() -> PoseNetConfig:
+    return PoseNetConfig(block_out_channels=(16, 32, 64), out_channels=_WIDTHS[0])
+
+
+def _schedule() -> ScheduleConfig:
+    return ScheduleConfig(
+        beta_schedule="cosine",
+        rescale_zero_terminal_snr=True,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyConfig(Config):
+    """Sizes and defaults of `tiny`.
+
+    Attributes:
+        image_size: Side of the square pictures in pixels.
+        vae: The autoencoder.
+        unet: The denoiser and, without motion, the appearance encoder.
+        pose_net: The pose branch.
+        schedule: The diffusion process it is trained on.
+        window_length: Frames denoised together.
+        window_overlap: Frames that neighbouring windows share.
+    """
+
+    NESTED: ClassVar = {
+        "vae": VAEConfig,
+        "unet": UNetConfig,
+        "pose_net": PoseNetConfig,
+        "schedule": ScheduleConfig,
+    }
+
+    image_size: int = 64
+    vae: VAEConfig = dataclasses.field(default_factory=_vae)
+    unet: UNetConfig = dataclasses.field(default_factory=_unet)
+    pose_net: PoseNetConfig = dataclasses.field(default_factory=_pose_net)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=_schedule)
+    window_length: int = 8
+    window_overlap: int = 4
+
+
+@functools.lru_cache
+def networks(config: TinyConfig) -> dict[str, Network]:
+    """Describe the networks that `config` wires together."""
+    return {
+        "vae": P.abstract(VAE, config.vae),
+        "unet": P.abstract(UNet, config.unet),
+        "appearance_encoder": P.abstract(AppearanceEncoder, config.unet),
+        "pose_net": P.abstract(PoseNet, config.pose_net),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyAnimator:
+    """The pure functions of `tiny`, closed over its configuration; parameters are arguments.
+
+    Attributes:
+        config: Sizes and defaults.
+        features_depend_on_t: Whether reference features must be encoded anew at every step.
+    """
+
+    config: TinyConfig = dataclasses.field(default_factory=TinyConfig)
+    features_depend_on_t: bool = False
+
+    def encode(
+        self, params: Params, images: Float[Array, "images height width 3"]
+    ) -> Float[Array, "images h w channels"]:
+        """Return the latents of pictures in [-1, 1]."""
+        return self._bind("vae", params).encode(images)
+
+    def decode(
+        self, params: Params, latents: Float[Array, "images h w channels"]
+    ) -> Float[Array, "images height width 3"]:
+        """Return the pictures, nominally in [-1, 1], of latents."""
+        return self._bind("vae", params).decode(latents)
+
+    def pose_features(
+        self, params: Params, pose: Float[Array, "frames height width 3"]
+    ) -> Float[Array, "frames h w channels"]:
+        """Return the features of pose pictures in [0, 1]."""
+        return self._bind("pose_net", params)(pose)
+
+    def reference_features(
+        self,
+        params: Params,
+        latents: Float[Array, "pictures h w channels"],
+        timestep: Float[Array, ""] | float = 0.0,
+    ) -> tuple[Float[Array, "pictures tokens width"] | None, ...]:
+        """Return what the denoiser reads of clean latents; always encoded at timestep 0."""
+        del timestep
+        encoder = self._bind("appearance_encoder", params)
+        return encoder(latents, jnp.zeros(latents.shape[0]))
+
+    def denoise(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...] | None,
+        pose: Float[Array, "batch frames h w pose_channels"],
+    ) -> Float[Array, "batch frames h w channels"]:
+        """Predict the velocity of windows; no references is the unconditional half of guidance."""
+        unet = self._bind("unet", params)
+        return unet(latents, timesteps, pose=pose, references=references)
+
+    def _bind(self, name: str, params: Params):
+        return P.bind(networks(self.config)[name], params[name])

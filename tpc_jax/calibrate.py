@@ -1,0 +1,241 @@
+"""The one public recipe: keypoints of the reference and of the motion to one transform per frame.
+
+Each person of each frame is fitted on its own; frames that determine no transform borrow one.
+"""
+
+from functools import partial
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from tpc_jax._numerics import safe_divide, safe_sqrt, weighted_mean
+from tpc_jax._types import Keypoints, ProcrustesResult, SolveStatus, SubsetFit, Transform2D
+from tpc_jax.pose.filtering import DEFAULT_TAU, visible
+from tpc_jax.pose.skeletons import NUM_KEYPOINTS, SUBSETS
+from tpc_jax.procrustes.solve import MODELS, Solver
+from tpc_jax.procrustes.subsets import fit_trimmed
+from tpc_jax.procrustes.transform import apply, scale_of, smooth
+
+Method = Literal["lts", "all", "face", "clip"]
+Model = Literal["similarity", "affine", "translation_scale", "rigid"]
+
+# Frames searched together: enough to fill the vector units, few enough to stay in the cache.
+_FRAMES_PER_CHUNK = 4
+
+
+class Calibration(NamedTuple):
+    """How the reference moves onto every driving frame.
+
+    Attributes:
+        drv_from_ref: The transform to use, defined and finite in every frame.
+        subset: True for the keypoints that steered the frame's own fit.
+        residual: Weighted mean squared distance of those keypoints under `drv_from_ref`, in squared
+            driving pixels; 0 without any.
+        status: The `SolveStatus` of the frame's own fit.
+        is_filled: True where the own fit was not OK and the transform was borrowed.
+    """
+
+    drv_from_ref: Transform2D
+    subset: Bool[Array, "persons frames points"]
+    residual: Float[Array, "persons frames"]
+    status: Int[Array, "persons frames"]
+    is_filled: Bool[Array, "persons frames"]
+
+
+def calibrate(
+    reference: Keypoints,
+    driving: Keypoints,
+    *,
+    method: Method = "lts",
+    model: Model = "similarity",
+    tau: float = DEFAULT_TAU,
+    use_confidence: bool = False,
+    smooth_sigma: float = 0.0,
+    scale_range: tuple[float, float] = (0.05, 20.0),
+    coverage: float = 0.5,
+    band: float = 2.5,
+    band_floor: float = 0.02,
+) -> Calibration:
+    """Fit the transforms that carry the reference person onto every driving frame.
+
+    Args:
+        reference: Persons of the reference image, `xy` [persons points 2] in reference pixels.
+        driving: The same persons, in that order, `xy` [persons frames points 2] in driving pixels.
+        method: Which points steer the fit. "lts": the subset that one similarity explains best,
+            searched exactly, and all points that agree with it; "all": every common visible point;
+            "face": the five face points, trusted by driving confidence alone, as released; "clip":
+            all points of all frames at once, one transform for the clip.
+        model: Kind of transform. "lts" chooses its points by a similarity for every kind.
+        tau: Points with confidence above it are visible; a NaN coordinate is not visible.
+        use_confidence: Weight points by the root of the product of both confidences, not equally.
+        smooth_sigma: Standard deviation in frames of a Gaussian over the transforms; 0 for none.
+        scale_range: A fit whose scale lies outside is discarded.
+        coverage: "lts": share of the visible points in the searched subset.
+        band: "lts": half width of the inlier band in estimated deviations.
+        band_floor: "lts": least half width of the band, in root mean square spreads.
+
+    Returns:
+        One transform per person and frame with how it came about. A frame without a fit of its own
+        keeps the last valid transform; before the first valid one it takes that; a person with none
+        at all gets the identity.
+
+    Raises:
+        ValueError: If shapes do not agree or an option is unknown.
+
+    Numerics: computed in the default float type. Shapes and string options are static, so that
+        `jax.jit(calibrate, static_argnames=...)` compiles once per clip size. Gradients flow to
+        coordinates through the fit, the choice of points is constant.
+
+    Source: paper section on Procrustes warping; degenerate frames, smoothing and options ours.
+    """
+    _check(reference, driving, method, model)
+    reference, driving = _as_default_float(reference), _as_default_float(driving)
+    weight = _weights(reference, driving, method, tau, use_confidence)
+    options = {"coverage": coverage, "band": band, "band_floor": band_floor}
+    own = _fit(reference.xy, driving.xy, weight, method, MODELS[model], options)
+    status = _check_range(own.fit, scale_range)
+    is_ok = status == SolveStatus.OK.value
+    drv_from_ref = jax.vmap(fill_degenerate)(own.fit.drv_from_ref, is_ok)
+    if smooth_sigma > 0:
+        seen = visible(reference, 0.0).astype(reference.xy.dtype)
+        centroid = jax.vmap(weighted_mean)(_finite(reference.xy), seen)
+        blur = partial(smooth, sigma=smooth_sigma)
+        drv_from_ref = jax.vmap(blur)(drv_from_ref, is_ok.astype(seen.dtype), centroid)
+    chosen = jnp.where(own.subset, weight, 0)
+    residual = _residual(drv_from_ref, reference.xy, driving.xy, chosen)
+    return Calibration(drv_from_ref, own.subset, residual, status, ~is_ok)
+
+
+def fill_degenerate(transforms: Transform2D, is_ok: Bool[Array, " frames"]) -> Transform2D:
+    """Replace the transforms of one person's failed frames.
+
+    Args:
+        transforms: One per frame; the failed ones may hold anything.
+        is_ok: Which frames have a transform of their own.
+
+    Returns:
+        Per failed frame the last valid transform; before the first valid one, that one; the
+        identity in every frame if none is valid.
+
+    Source: project rule for degenerate frames.
+    """
+    frame = jnp.arange(len(is_ok))
+    last_valid = jax.lax.cummax(jnp.where(is_ok, frame, -1))
+    source = jnp.where(last_valid >= 0, last_valid, jnp.argmax(is_ok))
+    has_any = jnp.any(is_ok)
+    identity = jnp.broadcast_to(
+        jnp.eye(2, dtype=transforms.linear.dtype)[None], transforms.linear.shape
+    )
+    linear = jnp.where(has_any, transforms.linear[source], identity)
+    offset = jnp.where(has_any, transforms.offset[source], 0)
+    return Transform2D(linear, offset)
+
+
+def _check(reference: Keypoints, driving: Keypoints, method: str, model: str) -> None:
+    """Reject shapes and options that cannot be meant."""
+    ref_shape, drv_shape = jnp.shape(reference.xy), jnp.shape(driving.xy)
+    if len(ref_shape) != 3 or ref_shape[-1] != 2:
+        raise ValueError(f"reference.xy must be [persons, points, 2], got {ref_shape}")
+    expected = (ref_shape[0], *drv_shape[1:2], *ref_shape[1:])
+    if len(drv_shape) != 4 or drv_shape != expected or drv_shape[1] == 0:
+        raise ValueError(
+            f"driving.xy must be [{ref_shape[0]} persons, frames, {ref_shape[1]} points, 2] with "
+            f"one frame or more, got {drv_shape}"
+        )
+    for name, keypoints in (("reference", reference), ("driving", driving)):
+        if jnp.shape(keypoints.conf) != jnp.shape(keypoints.xy)[:-1]:
+            raise ValueError(
+                f"{name}.conf must have shape {jnp.shape(keypoints.xy)[:-1]}, "
+                f"got {jnp.shape(keypoints.conf)}"
+            )
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {tuple(MODELS)}, got {model!r}")
+    if method == "face" and ref_shape[1] != NUM_KEYPOINTS:
+        raise ValueError(f"method 'face' needs {NUM_KEYPOINTS} COCO points, got {ref_shape[1]}")
+
+
+def _as_default_float(keypoints: Keypoints) -> Keypoints:
+    dtype = jnp.result_type(float)
+    return Keypoints(jnp.asarray(keypoints.xy, dtype), jnp.asarray(keypoints.conf, dtype))
+
+
+def _finite(xy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.where(jnp.isfinite(xy), xy, 0)
+
+
+def _weights(
+    reference: Keypoints, driving: Keypoints, method: Method, tau: float, use_confidence: bool
+) -> Float[Array, "persons frames points"]:
+    """Weigh the points that a method may use; zero masks the others."""
+    is_visible = visible(driving, tau)
+    if method == "face":
+        is_visible &= jnp.asarray(SUBSETS["face"])[None, None, :]
+        is_visible &= visible(reference, 0.0)[:, None, :]
+    else:
+        is_visible &= visible(reference, tau)[:, None, :]
+    weight = jnp.ones_like(driving.conf)
+    if use_confidence:
+        weight = safe_sqrt(reference.conf[:, None, :] * driving.conf)
+    return jnp.where(is_visible, weight, 0)
+
+
+def _fit(
+    ref: Float[Array, "persons points 2"],
+    drv: Float[Array, "persons frames points 2"],
+    weight: Float[Array, "persons frames points"],
+    method: Method,
+    solve: Solver,
+    options: dict[str, float],
+) -> SubsetFit:
+    """Fit every person and frame by the method; leading axes of the result are [persons frames]."""
+    num_persons, num_frames, num_points = weight.shape
+    every_ref = jnp.broadcast_to(ref[:, None], drv.shape)
+    if method == "clip":
+        per_clip = (num_persons, num_frames * num_points)
+        fit = jax.vmap(solve)(
+            every_ref.reshape(*per_clip, 2), drv.reshape(*per_clip, 2), weight.reshape(per_clip)
+        )
+        fit = jax.tree.map(
+            lambda x: jnp.broadcast_to(x[:, None], (num_persons, num_frames, *x.shape[1:])), fit
+        )
+        return SubsetFit(fit, weight > 0)
+    if method == "lts":
+        # One frame's search fills the cores; mapping over chunks bounds the memory of long clips.
+        flat = jax.tree.map(
+            lambda x: x.reshape(num_persons * num_frames, *x.shape[2:]), (every_ref, drv, weight)
+        )
+        trimmed = jax.lax.map(
+            lambda problem: fit_trimmed(*problem, solve=solve, **options),
+            flat,
+            batch_size=_FRAMES_PER_CHUNK,
+        )
+        return jax.tree.map(lambda x: x.reshape(num_persons, num_frames, *x.shape[1:]), trimmed)
+    return SubsetFit(jax.vmap(jax.vmap(solve))(every_ref, drv, weight), weight > 0)
+
+
+def _check_range(
+    fit: ProcrustesResult, scale_range: tuple[float, float]
+) -> Int[Array, "persons frames"]:
+    """Turn an OK fit that is not finite or of impossible scale into OUT_OF_RANGE."""
+    scale = scale_of(fit.drv_from_ref)
+    is_usable = (scale >= scale_range[0]) & (scale <= scale_range[1])
+    is_usable &= jnp.all(jnp.isfinite(fit.drv_from_ref.offset), axis=-1)
+    is_bad = (fit.status == SolveStatus.OK.value) & ~is_usable
+    return jnp.where(is_bad, SolveStatus.OUT_OF_RANGE.value, fit.status)
+
+
+def _residual(
+    drv_from_ref: Transform2D,
+    ref: Float[Array, "persons points 2"],
+    drv: Float[Array, "persons frames points 2"],
+    weight: Float[Array, "persons frames points"],
+) -> Float[Array, "persons frames"]:
+    """Average the squared distance left by the transforms that are really used."""
+    moved = apply(drv_from_ref, jnp.broadcast_to(_finite(ref)[:, None], drv.shape))
+    squared_error = jnp.sum((_finite(drv) - moved) ** 2, axis=-1)
+    total = jnp.einsum("pfk,pfk->pf", weight, squared_error, precision="highest")
+    return safe_divide(total, jnp.sum(weight, axis=-1))

@@ -1,0 +1,192 @@
+"""Pictures and masks: read, write, convert, and fit onto a canvas."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from tpc_jax.errors import UserError
+from tpc_jax.io.atomic import atomic_path
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+_MASK_THRESHOLD = 127
+
+
+class Letterbox(NamedTuple):
+    """How a picture lies on a canvas: `x_canvas = scale * x_image + offset`, per axis (x, y).
+
+    Attributes:
+        scale: Canvas pixels per picture pixel. The two differ by less than a pixel over the
+            picture, because the fitted size is whole.
+        offset: Canvas position of the centre of the picture's top-left pixel.
+    """
+
+    scale: Float[np.ndarray, " 2"]
+    offset: Float[np.ndarray, " 2"]
+
+    @property
+    def canvas_from_image(self) -> Float[np.ndarray, "2 3"]:
+        """The placement as a 2x3 matrix."""
+        return np.column_stack([np.diag(self.scale), self.offset])
+
+    def apply(self, xy: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
+        """Carry points from the picture to the canvas."""
+        return xy * self.scale + self.offset
+
+
+def read_image(
+    path: str | Path, background: tuple[int, int, int] = (0, 0, 0)
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Read a picture as RGB.
+
+    Args:
+        path: Any format OpenCV reads; grey, colour, 16-bit and transparent ones alike.
+        background: What shows through transparent pixels. Black is also what lies outside a
+            warped reference, so a cut-out person is treated the same inside and out.
+
+    Returns:
+        The picture.
+
+    Raises:
+        UserError: If the file is missing or is not a picture.
+    """
+    raw = _read(path)
+    rgb = np.ascontiguousarray(raw[..., 2::-1])
+    if raw.shape[2] == 3:
+        return rgb
+    alpha = raw[..., 3:].astype(np.float32) / 255
+    mixed = rgb * alpha + np.asarray(background, np.float32) * (1 - alpha)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def read_mask(path: str | Path) -> Bool[np.ndarray, "height width"]:
+    """Read a mask: true where the picture is lighter than mid-grey.
+
+    A picture with transparent pixels is a cut-out: its opaque part is the mask.
+
+    Raises:
+        UserError: If the file is missing or is not a picture.
+    """
+    raw = _read(path)
+    if raw.shape[2] == 4 and not (opaque := raw[..., 3] > _MASK_THRESHOLD).all():
+        return opaque
+    return raw[..., :3].max(axis=2) > _MASK_THRESHOLD
+
+
+def write_image(
+    path: str | Path,
+    image: UInt8[np.ndarray, "height width 3"]
+    | UInt8[np.ndarray, "height width"]
+    | Bool[np.ndarray, "height width"],
+) -> None:
+    """Write an RGB picture, a grey picture or a mask (white is true), atomically.
+
+    Raises:
+        UserError: If the file cannot be written or the suffix is unknown.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(f"{path}: unknown picture suffix; use one of {known}")
+    if image.dtype == np.bool_:
+        image = image.astype(np.uint8) * 255
+    done, encoded = cv2.imencode(path.suffix, image[..., ::-1] if image.ndim == 3 else image)
+    if not done:
+        raise ValueError(f"image of shape {image.shape} cannot be encoded as {path.suffix}")
+    with atomic_path(path) as partial:
+        partial.write_bytes(encoded.tobytes())
+
+
+def from_uint8(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Map uint8 grey levels to float32 in [0, 1]."""
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def to_uint8(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Map [0, 1] to the nearest uint8 grey level; values outside (bicubic overshoot) clip."""
+    return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def letterbox(
+    image: UInt8[np.ndarray, "height width 3"],
+    height: int,
+    width: int,
+    padding: tuple[int, int, int] = (0, 0, 0),
+) -> tuple[UInt8[np.ndarray, "{height} {width} 3"], Letterbox]:
+    """Fit a picture onto a canvas, aspect kept, centred, the rest filled with one colour.
+
+    Pixel areas are what is scaled, so centres map by `x' = s (x + 1/2) - 1/2 + pad`.
+
+    Args:
+        image: RGB picture.
+        height: Canvas height in pixels.
+        width: Canvas width in pixels.
+        padding: RGB colour beside the picture.
+
+    Returns:
+        The canvas and the placement, which carries keypoints along.
+    """
+    size, corner, placement = _fit(image.shape[:2], height, width)
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[:] = padding
+    _paste(canvas, _resize(image, size), corner)
+    return canvas, placement
+
+
+def letterbox_mask(
+    mask: Bool[np.ndarray, "height width"], height: int, width: int
+) -> Bool[np.ndarray, "{height} {width}"]:
+    """Fit a mask onto a canvas just as `letterbox` fits its picture; false beside it.
+
+    A canvas pixel is true when at least half of its area is.
+    """
+    size, corner, _ = _fit(mask.shape, height, width)
+    canvas = np.zeros((height, width), bool)
+    enlarge = size[0] > mask.shape[0]
+    method = cv2.INTER_LINEAR if enlarge else cv2.INTER_AREA
+    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=method)
+    _paste(canvas, share >= 0.5, corner)
+    return canvas
+
+
+def _read(path: str | Path) -> UInt8[np.ndarray, "height width channels"]:
+    """Decode to BGR or BGRA."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the path")
+    encoded = np.fromfile(path, np.uint8)
+    raw = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
+    if raw is not None and (raw.ndim == 2 or raw.shape[2] != 4):
+        # Only this mode obeys the camera's orientation note; it has no transparency.
+        raw = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if raw is None:
+        raise UserError(f"{path}: is not a readable picture; give a PNG or JPEG file")
+    pixels = np.asarray(raw)
+    return pixels if pixels.dtype == np.uint8 else (pixels // 256).astype(np.uint8)
+
+
+def _fit(
+    shape: tuple[int, ...], height: int, width: int
+) -> tuple[tuple[int, int], tuple[int, int], Letterbox]:
+    """Return the fitted (height, width), its top-left corner, and the placement."""
+    ratio = min(height / shape[0], width / shape[1])
+    size = (max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio)))
+    corner = ((height - size[0]) // 2, (width - size[1]) // 2)
+    scale = np.array([size[1] / shape[1], size[0] / shape[0]])
+    offset = scale / 2 - 0.5 + np.array(corner[::-1])
+    return size, corner, Letterbox(scale, offset)
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if size == image.shape[:2]:
+        return image
+    enlarge = size[0] > image.shape[0]
+    method = cv2.INTER_CUBIC if enlarge else cv2.INTER_AREA
+    return cv2.resize(image, size[::-1], interpolation=method)
+
+
+def _paste(canvas: np.ndarray, patch: np.ndarray, corner: tuple[int, int]) -> None:
+    top, left = corner
+    canvas[top : top + patch.shape[0], left : left + patch.shape[1]] = patch

@@ -1,0 +1,143 @@
+"""Sizes and switches of every network, as frozen dataclasses.
+
+Defaults are those of Stable Diffusion 1.5, so a config file only says what differs.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+
+class Config:
+    """Adds strict reading from a mapping to a frozen dataclass.
+
+    Attributes:
+        NESTED: Which fields are configs themselves.
+    """
+
+    NESTED: ClassVar[Mapping[str, type["Config"]]] = {}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build the config from plain values; nested configs are mappings, tuples may be lists.
+
+        Raises:
+            ValueError: A key is unknown.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise ValueError(f"unknown {cls.__name__} keys {unknown}; known: {sorted(fields)}")
+        return cls(**{name: cls._read(name, value) for name, value in values.items()})
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:
+        nested = cls.NESTED.get(name)
+        if nested is not None and value is not None:
+            return nested.from_dict(value)
+        return tuple(value) if isinstance(value, list) else value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` reads back."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class MotionConfig(Config):
+    """Attention over the frame axis after each (resnet, transformer) pair.
+
+    Attributes:
+        num_heads: Attention heads; the head width is channels / num_heads.
+        norm_num_groups: Groups of the norm in front of each module.
+        max_frames: Rows of the position table: the longest window.
+        use_mid_block: Whether the mid block has a module too (AnimateAnyone: yes).
+    """
+
+    num_heads: int = 8
+    norm_num_groups: int = 32
+    max_frames: int = 24
+    use_mid_block: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetConfig(Config):
+    """The denoiser and the appearance encoder, which share one layout.
+
+    Attributes:
+        in_channels: Channels of the noisy latents.
+        out_channels: Channels of the prediction.
+        block_out_channels: Width per level, finest first.
+        layers_per_block: Resnets per down block; up blocks have one more.
+        attention_levels: Which levels carry spatial transformers, finest first.
+        num_heads: Attention heads at every level (Stable Diffusion calls it attention_head_dim).
+        cross_attention_dim: Width of the context tokens; None builds no cross-attention.
+        norm_num_groups: Groups of the resnet and transformer norms.
+        norm_over_frames: Whether resnet norms pool over all frames of a window (MagicAnimate).
+        reads: Which transformers read reference features, "full" or "midup".
+        motion: Motion modules, or None for a network of single pictures.
+    """
+
+    NESTED: ClassVar = {"motion": MotionConfig}
+
+    in_channels: int = 4
+    out_channels: int = 4
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers_per_block: int = 2
+    attention_levels: tuple[bool, ...] = (True, True, True, False)
+    num_heads: int = 8
+    cross_attention_dim: int | None = 768
+    norm_num_groups: int = 32
+    norm_over_frames: bool = False
+    reads: Literal["full", "midup"] = "full"
+    motion: MotionConfig | None = None
+
+    def __post_init__(self):
+        """Check that the levels agree."""
+        if len(self.attention_levels) != len(self.block_out_channels):
+            raise ValueError(
+                f"attention_levels must have one entry per level ({len(self.block_out_channels)}), "
+                f"got {len(self.attention_levels)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig(Config):
+    """The autoencoder between pictures and latents.
+
+    Attributes:
+        in_channels: Channels of the picture.
+        latent_channels: Channels of the latents.
+        block_out_channels: Width per level, finest first.
+        layers_per_block: Resnets per encoder level; decoder levels have one more.
+        norm_num_groups: Groups of every norm.
+        scaling_factor: Latents are the posterior mean times this factor.
+        patch_size: Side of the pixel blocks folded into channels before the first convolution.
+    """
+
+    in_channels: int = 3
+    latent_channels: int = 4
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
+    norm_num_groups: int = 32
+    scaling_factor: float = 0.18215
+    patch_size: int = 1
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent cell along one side."""
+        return self.patch_size * 2 ** (len(self.block_out_channels) - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseNetConfig(Config):
+    """The convolutional branch that turns a pose picture into features at latent size.
+
+    Attributes:
+        in_channels: Channels of the pose picture.
+        block_out_channels: Width per level; every level but the first halves the size.
+        out_channels: Width of the features: the denoiser's first width.
+    """
+
+    in_channels: int = 3
+    block_out_channels: tuple[int, ...] = (16, 32, 96, 256)
+    out_channels: int = 320

@@ -1,0 +1,128 @@
+"""Norms, convolutions and embeddings with the defaults of the published PyTorch networks."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+RESNET_EPS = 1e-5
+TRANSFORMER_EPS = 1e-6
+
+
+def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, rngs: nnx.Rngs, **kwargs):
+    """Build a 3x3 convolution with torch's symmetric padding of one pixel."""
+    return nnx.Conv(
+        in_channels, out_channels, (3, 3), strides=stride, padding=1, rngs=rngs, **kwargs
+    )
+
+
+def conv1x1(in_channels: int, out_channels: int, *, rngs: nnx.Rngs) -> nnx.Conv:
+    """Build a pointwise convolution."""
+    return nnx.Conv(in_channels, out_channels, (1, 1), rngs=rngs)
+
+
+def timestep_features(
+    timesteps: Float[Array, " batch"], size: int
+) -> Float[Array, "batch features"]:
+    """Return sinusoidal features of training timesteps, cosine half first, in float32.
+
+    Args:
+        timesteps: Training indices 0...999.
+        size: Number of features, even.
+
+    Source: diffusers `Timesteps(flip_sin_to_cos=True, downscale_freq_shift=0)`.
+    """
+    half = size // 2
+    frequencies = jnp.exp(-math.log(10000.0) * jnp.arange(half, dtype=jnp.float32) / half)
+    angles = timesteps.astype(jnp.float32)[:, None] * frequencies[None, :]
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+class TimeEmbedding(nnx.Module):
+    """Two linear layers over the sinusoidal features of the timestep."""
+
+    def __init__(self, in_features: int, *, rngs: nnx.Rngs):
+        self.in_features = in_features
+        self.linear_1 = nnx.Linear(in_features, 4 * in_features, rngs=rngs)
+        self.linear_2 = nnx.Linear(4 * in_features, 4 * in_features, rngs=rngs)
+
+    def __call__(self, timesteps: Float[Array, " batch"]) -> Float[Array, "batch features"]:
+        """Embed timesteps; the sinusoids are float32 whatever the dtype of the weights."""
+        features = timestep_features(timesteps, self.in_features)
+        return self.linear_2(
+            jax.nn.silu(self.linear_1(features.astype(self.linear_1.kernel.dtype)))
+        )
+
+
+class ResnetBlock(nnx.Module):
+    """Two convolutions with norms, an optional time shift and a residual connection."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        num_groups: int,
+        eps: float = RESNET_EPS,
+        time_features: int | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.norm1 = nnx.GroupNorm(in_channels, num_groups, epsilon=eps, rngs=rngs)
+        self.conv1 = conv3x3(in_channels, out_channels, rngs=rngs)
+        if time_features is not None:
+            self.time_emb_proj = nnx.Linear(time_features, out_channels, rngs=rngs)
+        self.norm2 = nnx.GroupNorm(out_channels, num_groups, epsilon=eps, rngs=rngs)
+        self.conv2 = conv3x3(out_channels, out_channels, rngs=rngs)
+        self.has_shortcut = in_channels != out_channels
+        if self.has_shortcut:
+            self.conv_shortcut = conv1x1(in_channels, out_channels, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "images height width channels"],
+        time: Float[Array, "images features"] | None = None,
+        pooled_frames: int = 1,
+    ) -> Float[Array, "images height width out_channels"]:
+        """Transform the pictures; norms pool over runs of `pooled_frames` pictures."""
+        hidden = self.conv1(jax.nn.silu(group_norm(self.norm1, x, pooled_frames)))
+        if time is not None:
+            hidden = hidden + self.time_emb_proj(jax.nn.silu(time))[:, None, None, :]
+        hidden = self.conv2(jax.nn.silu(group_norm(self.norm2, hidden, pooled_frames)))
+        return hidden + (self.conv_shortcut(x) if self.has_shortcut else x)
+
+
+def group_norm(
+    norm: nnx.GroupNorm, x: Float[Array, "images *space channels"], pooled_frames: int = 1
+) -> Float[Array, "images *space channels"]:
+    """Normalise each picture, or each run of `pooled_frames` consecutive pictures together."""
+    if pooled_frames == 1:
+        return norm(x)
+    grouped = x.reshape(-1, pooled_frames, *x.shape[1:])
+    return norm(grouped).reshape(x.shape)
+
+
+class Downsample(nnx.Module):
+    """Halve the size by a strided convolution, padded on both sides."""
+
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.conv = conv3x3(channels, channels, stride=2, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "images h w c"]) -> Float[Array, "images h2 w2 c"]:
+        """Return the pictures at ceil(size / 2)."""
+        return self.conv(x)
+
+
+class Upsample(nnx.Module):
+    """Double the size by repetition, then convolve."""
+
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.conv = conv3x3(channels, channels, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "images h w c"], size: tuple[int, int]
+    ) -> Float[Array, "images h2 w2 c"]:
+        """Return the pictures at `size`, which is twice the old size or one less."""
+        doubled = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+        return self.conv(doubled[:, : size[0], : size[1]])

@@ -1,0 +1,43 @@
+"""The appearance encoder: turns pictures into the features that the denoiser reads."""
+
+import dataclasses
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from tpc_jax.model.blocks import Conditions
+from tpc_jax.model.config import UNetConfig
+from tpc_jax.model.unet import UNetTrunk, num_transformers, reading_transformers
+
+
+class AppearanceEncoder(UNetTrunk):
+    """A UNet over single pictures that ends at the normed tokens of its last transformer."""
+
+    def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
+        config = dataclasses.replace(config, motion=None, norm_over_frames=False)
+        super().__init__(config, ends_in_tokens=True, rngs=rngs)
+
+    def __call__(
+        self,
+        latents: Float[Array, "pictures h w channels"],
+        timesteps: Float[Array, " pictures"],
+        context: Float[Array, "pictures ctx_tokens ctx_channels"] | None = None,
+    ) -> tuple[Float[Array, "pictures tokens width"] | None, ...]:
+        """Return the reference features of clean latents.
+
+        Args:
+            latents: Clean latents of the pictures.
+            timesteps: Training indices: the current one (MagicAnimate) or 0 (AnimateAnyone).
+            context: Tokens for cross-attention.
+
+        Returns:
+            Per transformer of the denoiser, in execution order, the output of the first layer
+            norm of the same transformer here; None where the denoiser reads nothing.
+
+        Source: MagicAnimate `appearance_encoder.py`, `mutual_self_attention.py` (writer).
+        """
+        x = self.conv_in(latents.astype(self.conv_in.kernel.dtype))
+        conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
+        _, normed = self._run(x, conditions, (None,) * sum(num_transformers(self.config)))
+        reads = reading_transformers(self.config)
+        return tuple(n if read else None for n, read in zip(normed, reads, strict=True))

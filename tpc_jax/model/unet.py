@@ -1,0 +1,156 @@
+"""The denoiser: a Stable Diffusion UNet over frames that reads reference features."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from tpc_jax.model.attention import ReferenceTokens
+from tpc_jax.model.blocks import Conditions, DownBlock, MidBlock, UpBlock
+from tpc_jax.model.config import UNetConfig
+from tpc_jax.model.layers import RESNET_EPS, TimeEmbedding, conv3x3, group_norm
+
+
+class UNetTrunk(nnx.Module):
+    """All layers that the denoiser and the appearance encoder have in common.
+
+    Transformers count in execution order (down, mid, up); reference features and references are
+    tuples in this order, with None where nothing is read.
+    """
+
+    def __init__(self, config: UNetConfig, *, ends_in_tokens: bool, rngs: nnx.Rngs):
+        widths = config.block_out_channels
+        levels = range(len(widths))
+        self.config = config
+        self.conv_in = conv3x3(config.in_channels, widths[0], rngs=rngs)
+        self.time_embedding = TimeEmbedding(widths[0], rngs=rngs)
+        self.down_blocks = nnx.List(
+            [DownBlock(widths[max(level - 1, 0)], level, config, rngs=rngs) for level in levels]
+        )
+        self.mid_block = MidBlock(config, rngs=rngs)
+        skips = skip_channels(config)
+        self.up_blocks = nnx.List()
+        for level in reversed(levels):
+            count = config.layers_per_block + 1
+            block = UpBlock(
+                widths[min(level + 1, len(widths) - 1)],
+                skips[::-1][:count],
+                level,
+                config,
+                ends_in_tokens=ends_in_tokens and level == 0,
+                rngs=rngs,
+            )
+            skips = skips[:-count]
+            self.up_blocks.append(block)
+
+    def _run(
+        self,
+        x: Float[Array, "images h w channels"],
+        conditions: Conditions,
+        references: Sequence[ReferenceTokens | None],
+        residuals: Sequence[Float[Array, "images h w channels"]] = (),
+    ):
+        """Return the last pictures and the normed tokens of every transformer.
+
+        `residuals` are added to the skips, and the last one to the mid block's output, after the
+        complete down pass (ControlNet).
+        """
+        queue = list(references)
+        take = lambda count: [queue.pop(0) for _ in range(count)]  # noqa: E731
+        skips, normed = [x], []
+        for block in self.down_blocks:
+            x, new_skips, tokens = block(x, conditions, take(block.num_transformers))
+            skips += new_skips
+            normed += tokens
+        x, tokens = self.mid_block(x, conditions, take(1))
+        normed += tokens
+        if residuals:
+            *skip_residuals, mid_residual = residuals
+            skips = [s + r for s, r in zip(skips, skip_residuals, strict=True)]
+            x = x + mid_residual
+        for block in self.up_blocks:
+            x, skips, tokens = block(x, skips, conditions, take(block.num_transformers))
+            normed += tokens
+        return x, normed
+
+
+def skip_channels(config: UNetConfig) -> list[int]:
+    """Return the width of each skip connection in the order in which they are made."""
+    widths = [config.block_out_channels[0]]
+    for level, width in enumerate(config.block_out_channels):
+        is_last = level == len(config.block_out_channels) - 1
+        widths += [width] * (config.layers_per_block + (0 if is_last else 1))
+    return widths
+
+
+def num_transformers(config: UNetConfig) -> tuple[int, int, int]:
+    """Return how many spatial transformers the down, mid and up paths have."""
+    levels = sum(config.attention_levels)
+    return levels * config.layers_per_block, 1, levels * (config.layers_per_block + 1)
+
+
+def reading_transformers(config: UNetConfig) -> tuple[bool, ...]:
+    """Tell for each transformer in execution order whether it reads reference features."""
+    down, mid, up = num_transformers(config)
+    return (config.reads == "full",) * down + (True,) * (mid + up)
+
+
+class UNet(UNetTrunk):
+    """The denoiser."""
+
+    def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
+        super().__init__(config, ends_in_tokens=False, rngs=rngs)
+        width = config.block_out_channels[0]
+        self.conv_norm_out = nnx.GroupNorm(
+            width, config.norm_num_groups, epsilon=RESNET_EPS, rngs=rngs
+        )
+        self.conv_out = conv3x3(width, config.out_channels, rngs=rngs)
+
+    def __call__(
+        self,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        *,
+        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        pose: Float[Array, "batch frames h w pose_channels"] | None = None,
+        references: Sequence[ReferenceTokens | None] | None = None,
+        residuals: Sequence[Float[Array, "images h2 w2 c2"]] = (),
+    ) -> Float[Array, "batch frames h w out_channels"]:
+        """Predict noise, velocity or sample of a window of frames.
+
+        Args:
+            latents: Noisy latents.
+            timesteps: Training indices 0...999, one per batch row.
+            context: Tokens for cross-attention, shared by the frames of a row.
+            pose: Features of the pose net, added to the output of the first convolution.
+            references: What each transformer reads beside its own tokens, in execution order;
+                None reads nothing (the unconditional half of guidance).
+            residuals: ControlNet residuals of every skip and of the mid block, per image.
+
+        Returns:
+            The prediction, in the dtype of the weights.
+
+        Source: diffusers `UNet2DConditionModel`; MagicAnimate `unet_controlnet.py`.
+        """
+        batch, frames = latents.shape[:2]
+        x = self.conv_in(_fold(latents).astype(self.conv_in.kernel.dtype))
+        if pose is not None:
+            x = x + _fold(pose)
+        conditions = Conditions(
+            time=jnp.repeat(self.time_embedding(timesteps), frames, axis=0),
+            context=None if context is None else jnp.repeat(context, frames, axis=0),
+            num_frames=frames,
+            pooled_frames=frames if self.config.norm_over_frames else 1,
+        )
+        if references is None:
+            references = (None,) * sum(num_transformers(self.config))
+        x, _ = self._run(x, conditions, references, residuals)
+        x = group_norm(self.conv_norm_out, x, conditions.pooled_frames)
+        x = self.conv_out(jax.nn.silu(x))
+        return x.reshape(batch, frames, *x.shape[1:])
+
+
+def _fold(x):
+    return x.reshape(-1, *x.shape[2:])

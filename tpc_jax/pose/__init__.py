@@ -1,0 +1,1 @@
+"""Keypoints: skeletons, filtering, matching, and decoders of rendered poses."""

@@ -1,0 +1,50 @@
+"""Bring any detector's point set to COCO-17."""
+
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float
+
+from tpc_jax._types import Keypoints
+
+# Entry k is the index, in the detector's order, of COCO-17 point k.
+COCO_FROM_OPENPOSE_18: tuple[int, ...] = (
+    0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10,
+)  # fmt: skip
+# The 25-point set has the hips' middle at 8, which moves the legs by one.
+COCO_FROM_OPENPOSE_25: tuple[int, ...] = (
+    0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11,
+)  # fmt: skip
+# Whole-body sets append feet, face and hands to COCO-17.
+COCO_FROM_WHOLEBODY_133: tuple[int, ...] = tuple(range(17))
+
+COCO_FROM_LAYOUT = MappingProxyType(
+    {
+        "coco-17": tuple(range(17)),
+        "openpose-18": COCO_FROM_OPENPOSE_18,
+        "openpose-25": COCO_FROM_OPENPOSE_25,
+        "wholebody-133": COCO_FROM_WHOLEBODY_133,
+    }
+)
+
+
+def to_coco(points: Float[np.ndarray, "*batch points 3"], layout: str) -> Keypoints:
+    """Pick the COCO-17 points out of a detector's output.
+
+    Args:
+        points: (x, y, confidence) in pixels.
+        layout: `coco-17`, `openpose-18`, `openpose-25` or `wholebody-133`.
+
+    Returns:
+        NumPy keypoints `[*batch 17]`, float32.
+
+    Raises:
+        ValueError: If the layout is unknown.
+
+    Source:
+        The published point orders of COCO, COCO-WholeBody and OpenPose.
+    """
+    if layout not in COCO_FROM_LAYOUT:
+        raise ValueError(f"layout must be one of {sorted(COCO_FROM_LAYOUT)}, got {layout!r}")
+    chosen = points[..., list(COCO_FROM_LAYOUT[layout]), :].astype(np.float32)
+    return Keypoints(chosen[..., :2], chosen[..., 2])

@@ -1,0 +1,10 @@
+"""Resampling of a reference picture and its mask into a driving frame."""
+
+from tpc_jax.warp.grid import sampling_grid as sampling_grid
+from tpc_jax.warp.sample import Border as Border
+from tpc_jax.warp.sample import Interpolation as Interpolation
+from tpc_jax.warp.sample import sample_image as sample_image
+from tpc_jax.warp.warp import composite as composite
+from tpc_jax.warp.warp import warp_image as warp_image
+from tpc_jax.warp.warp import warp_image_and_mask as warp_image_and_mask
+from tpc_jax.warp.warp import warp_mask as warp_mask

@@ -3,6 +3,7 @@
 Each person of each frame is fitted on its own; frames that determine no transform borrow one.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, get_args
 
@@ -204,17 +205,24 @@ def _fit(
         )
         return SubsetFit(fit, weight > 0)
     if method == "lts":
-        # One frame's search fills the cores; mapping over chunks bounds the memory of long clips.
-        flat = jax.tree.map(
+        problems = jax.tree.map(
             lambda x: x.reshape(num_persons * num_frames, *x.shape[2:]), (every_ref, drv, weight)
         )
-        trimmed = jax.lax.map(
-            lambda problem: fit_trimmed(*problem, solve=solve, **options),
-            flat,
-            batch_size=_FRAMES_PER_CHUNK,
-        )
+        trimmed = _map_in_chunks(partial(fit_trimmed, solve=solve, **options), problems)
         return jax.tree.map(lambda x: x.reshape(num_persons, num_frames, *x.shape[1:]), trimmed)
     return SubsetFit(jax.vmap(jax.vmap(solve))(every_ref, drv, weight), weight > 0)
+
+
+def _map_in_chunks(
+    fit: Callable[..., SubsetFit], problems: tuple[Float[Array, "problems ..."], ...]
+) -> SubsetFit:
+    """Fit all problems, a few at a time: memory stays bounded however long the clip."""
+    num_problems = len(problems[-1])
+    # Masked problems fill the last chunk, or a second program would be compiled for the rest.
+    room = -num_problems % _FRAMES_PER_CHUNK
+    problems = jax.tree.map(lambda x: jnp.pad(x, [(0, room)] + [(0, 0)] * (x.ndim - 1)), problems)
+    fits = jax.lax.map(lambda problem: fit(*problem), problems, batch_size=_FRAMES_PER_CHUNK)
+    return jax.tree.map(lambda x: x[:num_problems], fits)
 
 
 def _check_range(

@@ -86,22 +86,31 @@ def test_angle_and_scale_of_zero_have_finite_gradients():
         assert all(np.isfinite(x).all() for x in jax.grad(measure)(zero))
 
 
+smooth_compiled = jax.jit(transform.smooth, static_argnums=3)
+
+
+@jax.jit
+def turn_about(pivot, angle, scale, image):
+    return transform.from_angle_scale(
+        angle, scale, offset=image, pivot=jnp.broadcast_to(pivot[None], image.shape)
+    )
+
+
 def walk(rng, frames=40):
     """A person who turns through more than a circle, with jitter."""
     angle = np.linspace(2.5, 10, frames) + 0.1 * rng.normal(size=frames)
     scale = np.exp(np.linspace(-0.5, 0.5, frames) + 0.05 * rng.normal(size=frames))
-    pivot = jnp.asarray([250.0, 260.0])
+    pivot = np.array([250.0, 260.0])
     image = np.stack([np.linspace(0, 60, frames), np.zeros(frames)], axis=1)
     image += rng.normal(size=(frames, 2))
-    build = jax.vmap(lambda a, s, o: transform.from_angle_scale(a, s, offset=o, pivot=pivot))
-    return build(*(jnp.asarray(x) for x in (angle, scale, image))), pivot
+    return turn_about(pivot, angle, scale, image), jnp.asarray(pivot)
 
 
 def test_smoothing_keeps_a_steady_turn_about_the_pivot():
     frames, pivot = 30, jnp.asarray([250.0, 260.0])
-    angle = jnp.linspace(-3.0, 9.0, frames)
-    turn = jax.vmap(lambda a: transform.from_angle_scale(a, jnp.asarray(1.3), pivot=pivot))(angle)
-    smooth = transform.smooth(turn, jnp.ones(frames), pivot, 1.5)
+    angle = np.linspace(-3.0, 9.0, frames)
+    turn = turn_about(pivot, angle, np.full(frames, 1.3), np.zeros((frames, 2)))
+    smooth = smooth_compiled(turn, jnp.ones(frames), pivot, 1.5)
     # Away from the ends, where one-sided averages lag, a linear angle is a fixed point.
     inner = slice(8, -8)
     np.testing.assert_allclose(smooth.linear[inner], turn.linear[inner], atol=1e-6)
@@ -113,7 +122,7 @@ def test_smoothing_keeps_a_steady_turn_about_the_pivot():
 
 def test_smoothing_reduces_jitter_and_stays_a_similarity(rng):
     jittery, pivot = walk(rng)
-    smooth = transform.smooth(jittery, jnp.ones(40), pivot, 2.0)
+    smooth = smooth_compiled(jittery, jnp.ones(40), pivot, 2.0)
     linear = np.asarray(smooth.linear)
     np.testing.assert_allclose(linear[:, 0, 0], linear[:, 1, 1], atol=1e-12)
     np.testing.assert_allclose(linear[:, 0, 1], -linear[:, 1, 0], atol=1e-12)
@@ -131,12 +140,12 @@ def test_smoothing_interpolates_frames_without_weight(rng):
         steady.linear.at[4].set(jnp.eye(2)), steady.offset.at[4].set(jnp.asarray([500.0, 0.0]))
     )
     weight = jnp.ones(9).at[4].set(0.0)
-    smooth = transform.smooth(broken, weight, jnp.asarray([10.0, 20.0]), 1.0)
+    smooth = smooth_compiled(broken, weight, jnp.asarray([10.0, 20.0]), 1.0)
     assert_equal(smooth, steady, 1e-9)
 
 
 def test_smoothing_keeps_a_constant_affine_transform(rng):
     one = random_transforms(rng)
     clip = Transform2D(jnp.tile(one.linear, (6, 1, 1)), jnp.tile(one.offset, (6, 1)))
-    assert_equal(transform.smooth(clip, jnp.ones(6), jnp.asarray([5.0, 6.0]), 1.0), clip, 1e-9)
+    assert_equal(smooth_compiled(clip, jnp.ones(6), jnp.asarray([5.0, 6.0]), 1.0), clip, 1e-9)
     assert transform.smooth(clip, jnp.ones(6), jnp.asarray([5.0, 6.0]), 0.0) is clip

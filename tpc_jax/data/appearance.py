@@ -235,7 +235,7 @@ def _sample_pattern(rng: np.random.Generator, base: RGB, plain: float) -> Patter
     return Pattern(
         kind=kind,
         color=color.contrasting(rng, base),
-        period=rng.uniform(0.055, 0.085),
+        period=rng.uniform(0.066, 0.100),
         phase=rng.random(),
     )
 
@@ -256,7 +256,7 @@ def _sample_top(rng: np.random.Generator, is_dress: bool) -> Top:
     return Top(
         kind=kind,
         color=base,
-        pattern=_sample_pattern(rng, base, plain=0.3),
+        pattern=_sample_pattern(rng, base, plain=0.35),
         sleeve=float(sleeve),
         hem=0.62 if kind == "crop" else float(hem),
         looseness=float(rng.uniform(0.003, 0.012)),

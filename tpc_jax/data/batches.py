@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from tpc_jax.data.clip import Clip, sample_clip
@@ -84,7 +85,9 @@ def training_batches(
             yield _render_batch(seed, step, *arguments)
             step += 1
     # Forked children of a process that runs JAX threads may dead-lock, so they are spawned.
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    # One thread per worker: the workers are the parallelism.
+    with ProcessPoolExecutor(num_workers, context, cv2.setNumThreads, (1,)) as pool:
         yield from _prefetched(pool, seed, start_step, arguments, depth=2 * num_workers)
 
 

@@ -9,11 +9,12 @@ from tpc_jax.data import color
 from tpc_jax.data.appearance import Person, sample_person
 from tpc_jax.data.figure import build_figure
 from tpc_jax.data.motion import Motion, sample_motion
-from tpc_jax.data.raster import draw_layers, split_head, supersampling
+from tpc_jax.data.raster import draw_layers, split_parts, supersampling
 from tpc_jax.data.scenes import Scene, render_scene, sample_scene
 from tpc_jax.data.skeleton import Skeleton, pose_skeleton
 
-PersonTransform = tuple[float, float, tuple[float, float]]
+Number = float | int
+PersonTransform = tuple[Number, Number, tuple[Number, Number]]
 
 
 class Clip(NamedTuple):
@@ -113,17 +114,12 @@ def render_clip(
         linear, offset = turn @ linear, offset @ turn.T + np.array(shift) * (width, height)
     offset = offset + center
 
-    def to_pixels(points: np.ndarray) -> np.ndarray:
-        return np.einsum("fij,f...j->f...i", linear, points) + offset.reshape(
-            -1, *(1,) * (points.ndim - 2), 2
-        )
-
     ratio = supersampling(height, width)
     background = render_scene(scene, height * ratio, width * ratio)
     pictures, codes, mask = draw_layers(figure.layers, linear, offset, background, ratio)
-    point, direction = figure.head_line
-    parts = split_head(codes, to_pixels(point), np.einsum("fij,fj->fi", linear, direction))
-    keypoints = to_pixels(figure.keypoints).astype(np.float32)
+    parts = split_parts(codes, figure.splits, linear, offset)
+    keypoints = np.einsum("fij,fkj->fki", linear, figure.keypoints) + offset[:, None]
+    keypoints = keypoints.astype(np.float32)
     inside = ((keypoints > -0.5) & (keypoints < np.array([width, height]) - 0.5)).all(-1)
     conf = (inside & figure.visible).astype(np.float32)
     return Clip(pictures, keypoints, conf, parts, mask)

@@ -36,7 +36,7 @@ EYE_COLORS: tuple[RGB, ...] = ((46, 30, 22), (62, 92, 60), (54, 92, 142), (30, 2
 
 def mix(first: RGB, second: RGB, amount: float) -> RGB:
     """Return the colour `amount` of the way from `first` to `second`."""
-    return tuple(int(round(a + (b - a) * amount)) for a, b in zip(first, second, strict=True))
+    return tuple(round(a + (b - a) * amount) for a, b in zip(first, second, strict=True))
 
 
 def shade(color: RGB, factor: float) -> RGB:

@@ -1,5 +1,7 @@
 """The trunk as an elliptic drum: maps positions on its visible surface to the picture."""
 
+import copy
+
 import numpy as np
 
 from tpc_jax.data.appearance import Pattern, Proportions
@@ -36,8 +38,8 @@ class Drum:
         self.cos2 = np.cos(np.deg2rad(self.turn))[:, None] ** 2
         self.half = np.array(
             [
-                0.034,
-                0.056,
+                0.036,
+                0.62 * body.shoulder_half,
                 body.shoulder_half + 0.004,
                 body.shoulder_half + 0.002,
                 body.chest_half,
@@ -52,8 +54,7 @@ class Drum:
 
     def worn(self, margin: float, shoulder_half: float | None = None) -> "Drum":
         """Return the surface of a garment over the trunk, optionally with bare shoulders."""
-        outer = object.__new__(Drum)
-        outer.__dict__.update(self.__dict__)
+        outer = copy.copy(self)
         outer.margin = margin
         if shoulder_half is not None:
             outer.half = self.half.copy()
@@ -132,9 +133,7 @@ class Drum:
         low, high = self.viewer_angle(middle, -half), self.viewer_angle(middle, half)
         self.paint(layer, color, code, v_range, (low, high))
 
-    def shape(
-        self, layer: Layer, color: RGB, code: int, angle: np.ndarray, v: np.ndarray
-    ) -> None:
+    def shape(self, layer: Layer, color: RGB, code: int, angle: np.ndarray, v: np.ndarray) -> None:
         """Add a polygon given by body angles (around 0) and levels of its corners."""
         layer.add(self.at(self.viewer_angle(0.0, angle), v), color, code)
 
@@ -152,7 +151,7 @@ class Drum:
         if pattern.kind in ("vertical", "checks"):
             spans = [
                 (self.viewer_angle(angle, -7.0), self.viewer_angle(angle, 7.0))
-                for angle in range(-150, 181, 30)
+                for angle in np.arange(-150.0, 181.0, 30.0)
             ]
             stripes = self._outlines(spans, (max(low, 0.0), high))
             layer.add(np.stack(stripes, axis=1), color, code)

@@ -8,7 +8,7 @@ from tpc_jax.data.appearance import Person
 from tpc_jax.data.hair import paint_back_hair, paint_hair
 from tpc_jax.data.head import HeadSurface, paint_head
 from tpc_jax.data.limbs import Limbs
-from tpc_jax.data.shapes import Layer
+from tpc_jax.data.shapes import HEAD, Layer, Split
 from tpc_jax.data.skeleton import Skeleton
 from tpc_jax.data.torso import Torso
 
@@ -23,14 +23,13 @@ class Figure:
         layers: Shapes with depths; the nearest is painted last.
         keypoints: COCO-17 positions [frames, 17, 2].
         visible: Whether the body itself leaves each keypoint in sight [frames, 17].
-        head_line: A point on the line between right and left half of the head and the unit
-            vector towards the person's left, [frames, 2] each.
+        splits: Divisions of drawn codes into DensePose parts.
     """
 
     layers: list[Layer]
     keypoints: np.ndarray
     visible: np.ndarray
-    head_line: tuple[np.ndarray, np.ndarray]
+    splits: list[Split]
 
 
 def _face_points(surface: HeadSurface) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +81,6 @@ def build_figure(person: Person, skeleton: Skeleton, light: float) -> Figure:
     layers = torso.layers()
     for side in range(2):
         layers += limbs.leg(side) + limbs.arm(side)
-    sign = 1.0 if skeleton.is_back else -1.0
     back_hair = Layer(np.minimum(torso.depth, skeleton.head[:, 2]) - 0.22)
     if skeleton.is_back:
         back_hair = Layer(np.maximum(torso.depth, skeleton.head[:, 2]) + 0.22)
@@ -115,4 +113,6 @@ def build_figure(person: Person, skeleton: Skeleton, light: float) -> Figure:
     visible[:, 7:11] = ~_arm_is_hidden(torso, skeleton)
     middle = surface.viewer_angle(180.0 if skeleton.is_back else 0.0)
     line = surface.at(np.clip(middle, -90, 90), np.zeros(1))[:, 0]
-    return Figure(layers, np.concatenate([face, body], axis=1), visible, (line, -sign * surface.across))
+    to_left = -surface.across if skeleton.is_back else surface.across
+    splits = [Split(HEAD, HEAD + 1, HEAD, line, to_left), *limbs.splits, *torso.splits]
+    return Figure(layers, np.concatenate([face, body], axis=1), visible, splits)

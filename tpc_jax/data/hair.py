@@ -11,6 +11,14 @@ from tpc_jax.data.shapes import CIRCLE, HEAD, WORN, Layer
 _KNOTS = np.array([0.0, 42.0, 60.0, 84.0, 112.0, 140.0, 180.0])
 _SHORT = np.array([-0.52, -0.48, -0.22, 0.02, 0.42, 0.75, 0.80])
 _FRAMING = np.array([-0.48, -0.40, 0.15, 0.80, 0.95, 1.0, 1.0])
+# Crest of a mohawk: heights along the middle of the head, and offsets from there.
+_RIDGE = np.array([-0.62, -0.75, -0.88, -0.95, -0.95, -0.88, -0.75, -0.62])
+_CREST = np.array(
+    [
+        (-0.16, 0.0), (-0.22, -0.15), (-0.2, -0.32), (-0.12, -0.42),
+        (0.12, -0.42), (0.2, -0.32), (0.22, -0.15), (0.16, 0.0),
+    ]
+)  # fmt: skip
 _HAT = np.array([-0.36, -0.36, -0.34, -0.30, -0.26, -0.22, -0.20])
 
 
@@ -54,18 +62,11 @@ def paint_hair(layer: Layer, surface: HeadSurface, hair: Hair, light: float) -> 
     }[style]
     if style == "mohawk":
         layer.add(_scalp(surface, line, volume), color.shade(tint, 0.8), HEAD)
-        crest = surface.at(np.clip(surface.viewer_angle(0.0), -60, 60) * np.ones(4), _crest_y())
-        crest = np.concatenate([crest + 0.0, crest[:, ::-1]], axis=1)
-        x = np.array([-0.16, -0.22, -0.2, -0.12, 0.12, 0.2, 0.22, 0.16])
-        y = np.array([0.0, -0.15, -0.32, -0.42, -0.42, -0.32, -0.15, 0.0])
-        layer.add(crest + surface.half_height * np.stack([x, y], -1), tint, HEAD)
+        ridge = surface.at(np.clip(surface.viewer_angle(0.0), -60, 60), _RIDGE)
+        layer.add(ridge + surface.half_height * _CREST, tint, HEAD)
         return
     layer.add(_scalp(surface, line, volume, parting, wave), tint, HEAD)
     _shine(layer, surface, tint, volume, light)
-
-
-def _crest_y() -> np.ndarray:
-    return np.array([-0.62, -0.75, -0.88, -0.95])
 
 
 def _shine(layer: Layer, surface: HeadSurface, tint: RGB, volume: float, light: float) -> None:
@@ -124,7 +125,9 @@ def paint_back_hair(layer: Layer, surface: HeadSurface, hair: Hair, is_back: boo
 
     def region(x: list[float], y: list[float], code: int) -> None:
         shape = (frames, len(x))
-        layer.add(surface.offset(np.broadcast_to(x, shape) + sway, np.broadcast_to(y, shape)), tint, code)
+        layer.add(
+            surface.offset(np.broadcast_to(x, shape) + sway, np.broadcast_to(y, shape)), tint, code
+        )
 
     if hair.style in ("long", "bob"):
         low = 1.25 if hair.style == "bob" else 1.9 + 1.3 * hair.length

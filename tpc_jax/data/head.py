@@ -41,7 +41,7 @@ class HeadSurface:
 
     def at(self, angle: np.ndarray, y: np.ndarray, grow: float = 0.0) -> np.ndarray:
         """Return points [frames, n, 2] at viewer angles and heights ([n] or [frames, n])."""
-        shape = (self.center.shape[0], np.shape(angle)[-1])
+        shape = (self.center.shape[0], np.size(y) if np.ndim(y) == 1 else np.shape(y)[1])
         radians = np.deg2rad(np.broadcast_to(angle, shape))
         y = np.broadcast_to(y, shape)
         width = self.width(y)
@@ -79,7 +79,7 @@ class HeadSurface:
             + self.across[:, None] * x[..., None]
             + self.down[:, None] * (outline[:, 1] * self.half_height)[:, None]
         )
-        layer.add(points, tint, HEAD, facing[:, 0] > 0.12)
+        layer.add(points, tint, HEAD, facing[:, 0] > 0.22)
 
 
 def _oval(width: float, height: float) -> np.ndarray:
@@ -116,11 +116,15 @@ def _paint_features(layer: Layer, surface: HeadSurface, face: Face) -> None:
     surface.patch(layer, color.shade(skin, 0.76), 0.0, 0.2, nose)
     lift = 0.05 * face.smile
     half = 0.25 * face.mouth_width
-    mouth = np.array([(-half, -lift), (0, 0.0), (half, -lift), (0.6 * half, 0.09), (-0.6 * half, 0.09)])
+    mouth = np.array(
+        [(-half, -lift), (0, 0.0), (half, -lift), (0.6 * half, 0.09), (-0.6 * half, 0.09)]
+    )
     surface.patch(layer, face.lip, 0.0, 0.56, mouth)
     for angle in (-29.0, 29.0):
-        surface.patch(layer, (250, 250, 250), angle, -0.05, _oval(0.16 * size, 0.12 * size))
-        surface.patch(layer, face.eye, angle, -0.05, _oval(0.085 * size, 0.11 * size))
+        white = color.mix(skin, (255, 255, 255), 0.8)
+        surface.patch(layer, color.shade(skin, 0.45), angle, -0.07, _oval(0.16 * size, 0.13 * size))
+        surface.patch(layer, white, angle, -0.04, _oval(0.145 * size, 0.105 * size))
+        surface.patch(layer, face.eye, angle, -0.045, _oval(0.095 * size, 0.11 * size))
         brow = np.array([(-0.17, -0.03), (0.17, -0.03), (0.17, 0.035), (-0.17, 0.035)])
         surface.patch(layer, face.brow, angle, -0.26, brow)
     if face.glasses is not None:
@@ -137,7 +141,7 @@ def _paint_beard(layer: Layer, surface: HeadSurface, face: Face) -> None:
     spread = 96.0 if face.beard == "full" else 26.0
     angle = np.linspace(-spread, spread, 9)
     seen = np.clip(surface.viewer_angle(0.0) + angle, -90, 90)
-    top = np.interp(np.abs(angle), [0, 22, 60, 96], [0.68, 0.5, 0.4, 0.0])
+    top = np.interp(np.abs(angle), [0, 22, 60, 96], [0.72, 0.66, 0.4, 0.0])
     low = np.full(9, 1.0) if face.beard == "full" else np.full(9, 0.96)
     points = np.concatenate([surface.at(seen, top), surface.at(seen[:, ::-1], low, 0.05)], axis=1)
     visible = np.abs(surface.viewer_angle(0.0)[:, 0]) < 90

@@ -4,10 +4,11 @@ import numpy as np
 
 from tpc_jax.data import color
 from tpc_jax.data.appearance import Bottom, Person
-from tpc_jax.data.shapes import WORN, Layer, Tube, capsule, circle, unit
+from tpc_jax.data.shapes import WORN, Layer, Split, Tube, capsule, circle, unit
 from tpc_jax.data.skeleton import Skeleton
 
-# DensePose ids for (left, right); the first pair is seen from the front.
+# DensePose ids for (left, right). Arms have an inner and an outer half; of the legs the first
+# pair is seen from the front, the second from behind.
 UPPER_ARM = ((15, 16), (17, 18))
 FOREARM = ((19, 20), (21, 22))
 HAND = (4, 3)
@@ -27,7 +28,9 @@ _PALM = np.array(
         (0.02, 1.0), (0.10, 0.95), (0.20, 0.86), (0.28, 0.76), (0.30, 0.45), (0.22, -0.05),
     ]
 )  # fmt: skip
-_THUMB = np.array([(0.12, 0.10), (0.36, 0.22), (0.60, 0.50), (0.56, 0.62), (0.42, 0.56), (0.16, 0.5)])
+_THUMB = np.array(
+    [(0.12, 0.10), (0.36, 0.22), (0.60, 0.50), (0.56, 0.62), (0.42, 0.56), (0.16, 0.5)]
+)
 _FINGER_GAPS = np.array([-0.12, 0.06])
 
 
@@ -37,6 +40,7 @@ class Limbs:
     def __init__(self, person: Person, skeleton: Skeleton, light: float):
         self.person, self.skeleton, self.light = person, skeleton, light
         self.seen_from = int(skeleton.is_back)
+        self.splits: list[Split] = []
 
     def _tube(self, start, end, taper, radius, length) -> Tube:
         project = self.skeleton.project
@@ -56,7 +60,12 @@ class Limbs:
         sleeve_color = top.color if top.jacket is None else top.jacket
         if top.jacket is None and top.pattern.kind == "sash":
             sleeve_color = top.pattern.color
-        parts = UPPER_ARM[self.seen_from][side], FOREARM[self.seen_from][side]
+        parts = UPPER_ARM[0][side], FOREARM[0][side]
+        outward = 1.0 if (side == 0) != bones.is_back else -1.0
+        for tube, (inner, outer) in ((upper, UPPER_ARM), (lower, FOREARM)):
+            direction = outward * tube.across
+            edge = tube.start + 0.3 * body.arm_radius * direction
+            self.splits.append(Split(inner[side], outer[side], inner[side], edge, direction))
         self._prop(lower_layer, side, wrist)
         self._hand(lower_layer, side, elbow, wrist)
         segments = ((upper, upper_layer, 0.0), (lower, lower_layer, 1.0))
@@ -150,7 +159,10 @@ class Limbs:
         upper = self._tube(hip, knee, _THIGH_TAPER, body.leg_radius, body.thigh)
         lower = self._tube(knee, ankle, _SHIN_TAPER, body.leg_radius, body.shin)
         # Trousers hang in front of or behind the shirt only when the thigh is clearly raised.
-        upper_layer = Layer(0.5 * (hip + knee)[:, 2] - 0.07)
+        trunk = 0.5 * (bones.neck + bones.pelvis)[:, 2]
+        depth = 0.5 * (hip + knee)[:, 2] - 0.07
+        depth -= 0.05 * (np.abs(depth - trunk) < 0.05)
+        upper_layer = Layer(depth)
         lower_layer = Layer(0.5 * (knee + ankle)[:, 2] - 0.08)
         bottom, shoes = person.bottom, person.shoes
         parts = THIGH[self.seen_from][side], SHIN[self.seen_from][side]
@@ -207,4 +219,7 @@ class Limbs:
         if not bones.is_back:
             lace = ankle + 0.55 * (toe - ankle)
             layer.add(capsule(instep, lace, 0.011, 0.013), shoes.accent, code)
-        layer.add(circle(toe + 0.008 * below, 0.017 * size), color.shade(shoes.color, 0.8), code)
+            cap = circle(toe + 0.008 * below, 0.017 * size)
+            layer.add(cap, color.shade(shoes.color, 0.8), code)
+        else:
+            layer.add(circle(heel, 0.018 * size), color.shade(shoes.color, 0.8), code)

@@ -131,7 +131,7 @@ def _sample_arms(rng: np.random.Generator, time: np.ndarray, beat: np.ndarray) -
         other = _arm_gesture(rng, ARM_GESTURES[second], own)
         ramp = np.clip((time - change) / 0.7, 0.0, 1.0) * has_change[side]
         weight = (ramp * ramp * (3 - 2 * ramp))[:, None]
-        drift = _wander(rng, time, 6, 6, 8, 8)
+        drift = _wander(rng, time, 6.0, 6.0, 8.0, 8.0)
         sides.append(arm * (1 - weight) + other * weight + drift)
     arms = np.stack(sides, axis=1)
     low, high = np.array([4, -40, 4, -120]), np.array([172, 95, 140, 120])
@@ -140,7 +140,7 @@ def _sample_arms(rng: np.random.Generator, time: np.ndarray, beat: np.ndarray) -
 
 def _sample_camera(rng: np.random.Generator) -> Camera:
     is_close = bool(rng.random() < 0.15)
-    height = rng.uniform(1.1, 1.75) if is_close else rng.uniform(0.76, 0.90)
+    height = rng.uniform(1.1, 1.75) if is_close else rng.uniform(0.77, 0.89)
     return Camera(
         pitch=float(np.deg2rad(rng.uniform(8, 17))),
         height=float(height),
@@ -177,20 +177,20 @@ def sample_motion(
     legs[..., :2] += _wander(rng, time, 2.5, 2.5, 2.5, 2.5).reshape(num_frames, 2, 2)
     legs[..., 2] = np.clip(legs[..., 2], 2, 130)
     bend = 18 * rng.uniform(0, 1) ** 2 + (0.22 * legs[..., 1].mean(1) if kind == "squat" else 0.0)
-    torso = _wander(rng, time, 9, 5, 10)
+    torso = _wander(rng, time, 9.0, 5.0, 10.0)
     torso[:, 0] += rng.uniform(0, 5) * np.sin(beat)
     torso[:, 1] += bend
     torso[:, 2] += rng.uniform(-8, 8) * np.sin(beat)
-    head = _wander(rng, time, 20, 9, 9)
-    heading = _wander(rng, time, rng.uniform(5, 40))[:, 0]
-    yaw = np.clip(rng.normal(0, 20) + heading, -50, 50)
+    head = _wander(rng, time, 20.0, 9.0, 9.0)
+    heading = _wander(rng, time, rng.uniform(4, 30))[:, 0]
+    yaw = np.clip(rng.normal(0, 19) + heading, -50, 50)
     head[:, 0] = np.clip(yaw + head[:, 0], -55, 55) - yaw
     turned = 180.0 * float(rng.random() < facing_away)
     hop = rng.uniform(0.02, 0.09) * float(rng.random() < 0.15)
     root = np.stack([_wander(rng, time, 0.07)[:, 0], hop * np.abs(np.sin(beat))], axis=1)
     return Motion(
         arms=np.deg2rad(arms),
-        wrists=np.deg2rad(_wander(rng, time, 22, 22)),
+        wrists=np.deg2rad(_wander(rng, time, 22.0, 22.0)),
         legs=np.deg2rad(legs),
         splay=np.deg2rad(rng.uniform(10, 38, 2)),
         torso=np.deg2rad(torso),

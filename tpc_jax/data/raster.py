@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from tpc_jax.data.shapes import HEAD, WORN, Layer
+from tpc_jax.data.shapes import WORN, Layer, Split
 
 _FRACTION_BITS = 4
 
@@ -87,22 +87,26 @@ def _to_fixed_point(
     return out
 
 
-def split_head(
-    codes: np.ndarray, point: np.ndarray, to_left: np.ndarray
+def split_parts(
+    codes: np.ndarray, splits: list[Split], linear: np.ndarray, offset: np.ndarray
 ) -> np.ndarray:
-    """Turn body codes into DensePose parts: split the head and clear what is only worn.
+    """Turn body codes into DensePose parts: divide what is split, clear what is only worn.
 
     Args:
-        codes: [frames, height, width] with `HEAD` all over the head.
-        point: A point on the dividing line in pixels, [frames, 2].
-        to_left: Direction towards the person's left, [frames, 2].
+        codes: Codes of the fourth drawing channel, [frames, height, width].
+        splits: Divisions in body heights.
+        linear: Map from body heights to pixels, [frames, 2, 2].
+        offset: Its translation, [frames, 2].
 
     Returns:
         Part ids 0 to 24.
     """
-    height, width = codes.shape[1:]
-    x = (np.arange(width) - point[:, :1]) * to_left[:, :1]
-    y = (np.arange(height) - point[:, 1:]) * to_left[:, 1:]
-    is_left = x[:, None, :] + y[:, :, None] > 0
-    parts = np.where((codes == HEAD) & is_left, HEAD + 1, codes)
-    return np.where(parts == WORN, 0, parts).astype(np.uint8)
+    parts = np.where(codes == WORN, 0, codes).astype(np.uint8)
+    for split in splits:
+        frame, y, x = np.nonzero(codes == split.code)
+        point = np.einsum("fij,fj->fi", linear, split.point) + offset
+        normal = np.einsum("fij,fj->fi", linear, split.direction)
+        level = (point * normal).sum(axis=1)
+        is_ahead = x * normal[frame, 0] + y * normal[frame, 1] > level[frame]
+        parts[frame, y, x] = np.where(is_ahead, split.ahead, split.behind)
+    return parts

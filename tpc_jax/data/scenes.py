@@ -124,7 +124,12 @@ def _plant(rng: np.random.Generator, canvas: _Canvas, x: float, floor: float) ->
         tip = (x + 1.5 * lean, floor - 0.2 + 8 * lean**2)
         canvas.polygon([(x - 0.012, floor), tip, (x + 0.02, floor)], color.shade(green, 1 + lean))
     canvas.polygon(
-        [(x - 0.045, floor), (x + 0.045, floor), (x + 0.03, floor + 0.08), (x - 0.03, floor + 0.08)],
+        [
+            (x - 0.045, floor),
+            (x + 0.045, floor),
+            (x + 0.03, floor + 0.08),
+            (x - 0.03, floor + 0.08),
+        ],
         (170, 92, 60),
     )
 
@@ -223,9 +228,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         "shapes": _shapes,
     }
     top, bottom = builders[kind](rng, canvas)
-    large = [
-        tint for corners, tint in canvas.patches if np.ptp(corners, axis=0).prod() > 0.12
-    ]
+    large = [tint for corners, tint in canvas.patches if np.ptp(corners, axis=0).prod() > 0.12]
     return Scene(
         top=top,
         bottom=bottom,

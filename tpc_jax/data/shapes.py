@@ -4,7 +4,6 @@ Coordinates are body heights in the picture plane (x right, y down) until `raste
 pixels. Every array has the frame axis first, so that a whole clip is laid out at once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +14,7 @@ from tpc_jax.data.color import RGB, in_shadow
 # Codes of the fourth drawing channel besides the DensePose parts 1..24.
 HEAD = 23  # split into right (23) and left (24) after drawing
 WORN = 32  # belongs to the person but to no body part: loose hair, bags, props
+SKIRT = 33  # split into the upper legs after drawing
 
 CIRCLE = np.stack(
     [np.cos(np.linspace(0, 2 * np.pi, 12, False)), np.sin(np.linspace(0, 2 * np.pi, 12, False))],
@@ -40,6 +40,21 @@ class Shape:
     color: RGB
     code: int
     visible: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Division of the pixels of one code by a line that moves with the body.
+
+    Pixels on the side of `direction` seen from `point` (both [frames, 2]) become `ahead`, the
+    others `behind`.
+    """
+
+    code: int
+    ahead: int
+    behind: int
+    point: np.ndarray
+    direction: np.ndarray
 
 
 @dataclass(eq=False)
@@ -87,10 +102,15 @@ class Tube:
     """
 
     def __init__(
-        self, start: np.ndarray, end: np.ndarray, radii: Sequence[float], length: float, light: float
+        self,
+        start: np.ndarray,
+        end: np.ndarray,
+        radii: np.ndarray,
+        length: float,
+        light: float,
     ):
         self.start, self.axis = start, end - start
-        self.radii = np.asarray(radii, float)
+        self.radii = radii
         self.length = length
         self.light = light
         self.down = unit(self.axis)

@@ -67,7 +67,7 @@ class Skeleton:
     def project(self, points: np.ndarray) -> np.ndarray:
         """Project points [..., 3] to the picture plane [..., 2] (body heights, y down)."""
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
-        return np.stack([points[..., 0], points[..., 1] * cos + points[..., 2] * sin], axis=-1)
+        return points @ np.array([[1.0, 0.0], [0.0, cos], [0.0, sin]])
 
     def select(self, frames: np.ndarray) -> "Skeleton":
         """Keep only some frames."""
@@ -78,10 +78,15 @@ class Skeleton:
         return Skeleton(**fields)
 
 
-def _along(axes: np.ndarray, *local: float | np.ndarray) -> np.ndarray:
-    """Turn a local (left, down, forward) vector into [frames, 3] space vectors."""
-    vector = np.stack(np.broadcast_arrays(*local, np.zeros(axes.shape[0]))[:3], axis=-1)
-    return np.einsum("fij,fj->fi", axes, vector)
+def _along(
+    axes: np.ndarray,
+    left: float | np.ndarray,
+    down: float | np.ndarray,
+    forward: float | np.ndarray,
+) -> np.ndarray:
+    """Turn a local vector, constant or [frames], into [frames, 3] space vectors."""
+    left, down, forward = (np.reshape(part, (-1, 1)) for part in (left, down, forward))
+    return axes[:, :, 0] * left + axes[:, :, 1] * down + axes[:, :, 2] * forward
 
 
 def _arm(axes: np.ndarray, shoulder: np.ndarray, angles: np.ndarray, body: Proportions) -> tuple:
@@ -136,7 +141,9 @@ def pose_skeleton(body: Proportions, motion: Motion) -> Skeleton:
     torso_axes = spine_axes @ _rotation(twist, "y")
     turn, tilt, nod = motion.head.T
     head_axes = (
-        _rotation(motion.yaw + turn, "y") @ _rotation(-tilt, "z") @ _rotation(-nod - 0.4 * bend, "x")
+        _rotation(motion.yaw + turn, "y")
+        @ _rotation(-tilt, "z")
+        @ _rotation(-nod - 0.4 * bend, "x")
     )
     pelvis = np.zeros((num_frames, 3))
     neck = pelvis + _along(spine_axes, 0.0, -body.torso, 0.0)
@@ -147,7 +154,7 @@ def pose_skeleton(body: Proportions, motion: Motion) -> Skeleton:
         # Raising the arm lifts the shoulder.
         shrug = 0.022 * np.clip(np.sin(motion.arms[:, side, 0] - 0.9), 0.0, 1.0)
         axes = torso_axes @ mirror
-        shoulder = neck + _along(axes, body.shoulder_half - 0.4 * shrug, 0.026 - shrug, 0.0)
+        shoulder = neck + _along(axes, body.shoulder_half - 0.4 * shrug, 0.034 - shrug, 0.0)
         shoulders.append(shoulder)
         arms.append(_arm(axes, shoulder, motion.arms[:, side], body))
         axes = pelvis_axes @ mirror

@@ -4,11 +4,10 @@ import numpy as np
 
 from tpc_jax.data import color
 from tpc_jax.data.appearance import Person
-from tpc_jax.data.color import in_shadow
 from tpc_jax.data.drum import Drum
-from tpc_jax.data.limbs import THIGH
-from tpc_jax.data.shapes import WORN, Layer, Tube, circle, unit
+from tpc_jax.data.shapes import WORN, Layer, Split, Tube, circle
 from tpc_jax.data.skeleton import Skeleton
+from tpc_jax.data.skirt import Skirt
 
 _ROUND = np.linspace(-1.0, 1.0, 7)
 
@@ -20,6 +19,7 @@ class Torso:
         self.person, self.skeleton, self.light = person, skeleton, light
         self.drum = Drum(skeleton, person.body, light)
         self.code = 1 if skeleton.is_back else 2
+        self.splits: list[Split] = []
         self.depth = 0.5 * (skeleton.neck + skeleton.pelvis)[:, 2]
 
     def layers(self) -> list[Layer]:
@@ -31,28 +31,37 @@ class Torso:
         low, high = project(self.skeleton.neck), project(self.skeleton.head)
         radius = 0.21 * person.body.head_height
         neck = Tube(low, high, np.array([1.12, 1.0, 0.95]) * radius, 0.08, self.light)
-        self.drum.paint(layer, skin, self.code, (-0.06, 1.10))
+        self.drum.paint(layer, skin, self.code, (-0.06, 0.9))
         neck.paint(layer, color.shade(skin, 0.9), self.code)
-        is_tucked = person.top.hem <= 0.82 and person.top.kind != "crop"
-        if not is_tucked:
-            self._pelvis(layer)
+        self._waist(layer)
         self._top(layer)
-        if is_tucked:
-            self._pelvis(layer)
+        if person.top.hem <= 0.82 and person.top.kind != "crop":
+            self._waist(layer)
         self._jacket(layer)
         self._accessories(layer, neck)
-        layers = [layer, *self._behind()]
+        layers = [layer, self._pelvis(), *self._behind()]
         if person.bottom.kind == "skirt":
-            layers.append(self._skirt())
+            skirt = Skirt(person, self.skeleton, self.drum.worn(person.bottom.looseness * 0.6))
+            layers.append(skirt.layer())
+            self.splits.append(skirt.split())
         return layers
 
-    def _pelvis(self, layer: Layer) -> None:
+    def _pelvis(self) -> Layer:
+        """Return the seat of the trousers, drawn below thighs that hang down."""
         bottom = self.person.bottom
+        layer = Layer(self.depth - 0.10)
         cloth = self.drum.worn(bottom.looseness * 0.6)
         cloth.paint(layer, bottom.color, self.code, (0.80, 1.13))
-        if bottom.pattern.kind not in ("logo", "sash", "chest_band", "two_tone"):
+        return layer
+
+    def _waist(self, layer: Layer) -> None:
+        """Add the waistband, which covers a tucked shirt and lies below a loose one."""
+        bottom = self.person.bottom
+        cloth = self.drum.worn(bottom.looseness * 0.6)
+        cloth.paint(layer, bottom.color, self.code, (0.80, 0.94))
+        if bottom.pattern.kind in ("rings", "vertical", "checks", "dots"):
             length = self.person.body.torso
-            cloth.print_pattern(layer, bottom.pattern, self.code, (0.82, 1.12), length)
+            cloth.print_pattern(layer, bottom.pattern, self.code, (0.82, 0.94), length)
         if bottom.belt is not None:
             cloth.paint(layer, bottom.belt, self.code, (0.80, 0.88))
             cloth.front(layer, (226, 200, 110), self.code, (0.805, 0.875), (-11.0, 11.0))
@@ -158,79 +167,3 @@ class Torso:
             pocket = pack.outline(-40.0, 40.0, (0.42, 0.68))
             layer.add(pocket, color.shade(extras.backpack, 0.65), WORN)
         return [layer]
-
-    def _skirt(self) -> Layer:
-        bottom, bones, body = self.person.bottom, self.skeleton, self.person.body
-        hips, knees, ankles = (bones.project(joint) for joint in (bones.hips, bones.knees, bones.ankles))
-        upper, lower = min(bottom.length, 1.0), max(bottom.length - 1.0, 0.0)
-        hem = hips + upper * (knees - hips) + 0.75 * lower * (ankles - knees)
-        thigh_depth = (0.5 * (bones.hips + bones.knees)[:, :, 2] - 0.07).max(axis=1)
-        layer = Layer(np.maximum(thigh_depth, self.depth - 0.05) + 0.002)
-        cloth = self.drum.worn(bottom.looseness * 0.6)
-        down = unit(hem.mean(axis=1) - cloth.top)
-        across = unit(np.stack([down[:, 1], -down[:, 0]], axis=1))
-        width = 0.055 * body.leg_radius / 0.057 + 0.02 + 0.045 * bottom.length + 2 * bottom.flare
-        middle_top = cloth.at(np.zeros(1), np.array([0.80]))[:, 0]
-        # Never narrower than the legs it covers; the hem hangs lower in the middle.
-        sway = np.einsum("fsd,fd->fs", hem - hem.mean(axis=1, keepdims=True), across)
-        reach = np.abs(sway).max(axis=1, keepdims=True) + width
-        center = hem.mean(axis=1)
-        middle_hem = center + 0.016 * down
-        for sign in (-1.0, 1.0):  # picture left, picture right
-            side = 0 if (sign > 0) != bones.is_back else 1
-            code = THIGH[int(bones.is_back)][side]
-            edge = cloth.at(np.full(3, sign * 90.0), np.array([0.80, 0.93, 1.04]))
-            corner = center + sign * reach * across
-
-            def panel(inner: float, edge=edge, corner=corner) -> np.ndarray:
-                def along(outer: np.ndarray, middle: np.ndarray) -> np.ndarray:
-                    return middle + inner * (outer - middle)
-
-                bend = 0.5 * (middle_hem + corner) + 0.006 * down
-                points = [along(edge[:, 0], middle_top), edge[:, 0], edge[:, 1], edge[:, 2]]
-                points += [corner, along(bend, middle_hem) if inner else bend]
-                return np.stack([*points, along(corner, middle_hem)], axis=1)
-
-            is_dark = sign * self.light < 0
-            layer.add(panel(0.0), bottom.color, code)
-            if bottom.pattern.kind in ("rings", "checks", "two_tone", "chest_band"):
-                outer = np.concatenate([edge, corner[:, None]], axis=1)
-                self._skirt_bands(layer, outer, middle_top, middle_hem, code)
-            folds = in_shadow(bottom.color)
-            fold = np.stack(
-                [
-                    middle_hem + t * (corner - middle_hem)
-                    for t in ((0.36, 0.5) if is_dark else (0.44, 0.5))
-                ]
-                + [middle_top + 0.5 * (edge[:, 1] - middle_top)],
-                axis=1,
-            )
-            layer.add(fold, folds, code)
-            if is_dark:
-                layer.add(panel(0.62), folds, code)
-        if bottom.belt is not None:
-            cloth.paint(layer, bottom.belt, self.code, (0.80, 0.87))
-        return layer
-
-    def _skirt_bands(
-        self, layer: Layer, outer: np.ndarray, top: np.ndarray, hem: np.ndarray, code: int
-    ) -> None:
-        """Add horizontal bands to half a skirt between its middle line and outer edge."""
-        pattern = self.person.bottom.pattern
-        spans = {"two_tone": [(0.5, 1.0)], "chest_band": [(0.72, 0.86)]}.get(
-            pattern.kind, [(0.1, 0.22), (0.36, 0.48), (0.62, 0.74), (0.88, 1.0)]
-        )
-        knots = np.array([0.0, 0.25, 0.45, 1.0])
-
-        def edge_at(t: float) -> np.ndarray:
-            index = int(np.clip(np.searchsorted(knots, t) - 1, 0, 2))
-            local = (t - knots[index]) / (knots[index + 1] - knots[index])
-            return outer[:, index] + local * (outer[:, index + 1] - outer[:, index])
-
-        quads = [
-            np.stack(
-                [top + low * (hem - top), edge_at(low), edge_at(high), top + high * (hem - top)], 1
-            )
-            for low, high in spans
-        ]
-        layer.add(np.stack(quads, axis=1), pattern.color, code)

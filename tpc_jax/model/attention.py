@@ -12,10 +12,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt32
 
+from tpc_jax.conditioning.masks import EVERYONE
+
 # Logits held at once by the XLA path: what stays in a CPU's cache, what an accelerator can hold.
 CPU_LOGITS = 1 << 19
 ACCELERATOR_LOGITS = 1 << 28
-EVERYONE = 1  # the bit that every query and every self token carries
+
 
 
 class ReferenceTokens(NamedTuple):

@@ -5,7 +5,7 @@ Defaults are those of Stable Diffusion 1.5, so a config file only says what diff
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 
 class Config:
@@ -40,6 +40,13 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` reads back."""
         return dataclasses.asdict(self)
+
+    def __post_init__(self):
+        """Check the fields that have a fixed choice of values."""
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), get_args(field.type)
+            if get_origin(field.type) is Literal and value not in choices:
+                raise ValueError(f"{field.name} must be one of {choices}, got {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +100,7 @@ class UNetConfig(Config):
 
     def __post_init__(self):
         """Check that the levels agree."""
+        super().__post_init__()
         if len(self.attention_levels) != len(self.block_out_channels):
             raise ValueError(
                 f"attention_levels must have one entry per level ({len(self.block_out_channels)}), "

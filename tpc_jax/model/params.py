@@ -26,9 +26,20 @@ class Network(NamedTuple):
     spec: Params
 
 
+class _SameKey(nnx.Rngs):
+    """Gives every layer the same key.
+
+    Counting keys under a trace takes a time quadratic in the number of layers: 48 s for a denoiser
+    with motion modules, 3 s without.
+    """
+
+    def params(self) -> jax.Array:
+        return self.default.key[...]
+
+
 def abstract(make: Callable[..., nnx.Module], *args: Any) -> Network:
     """Describe `make(*args, rngs=...)` without allocating its parameters."""
-    graphdef, state = nnx.split(nnx.eval_shape(lambda: make(*args, rngs=nnx.Rngs(0))))
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: make(*args, rngs=_SameKey(0))))
     return Network(graphdef, nnx.to_pure_dict(state))
 
 
@@ -43,8 +54,8 @@ def bind(network: Network, params: Params) -> nnx.Module:
     Raises:
         ValueError: Names or shapes differ from what the network wants.
     """
-    check(network, flatten(params))
-    return nnx.merge(network.graphdef, params)
+    # Merging goes by order, and list indices that are strings sort 0, 1, 10, 2.
+    return nnx.merge(network.graphdef, unflatten(network, flatten(params)))
 
 
 def flatten(params: Params) -> dict[str, Any]:

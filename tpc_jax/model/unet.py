@@ -154,3 +154,15 @@ class UNet(UNetTrunk):
 
 def _fold(x):
     return x.reshape(-1, *x.shape[2:])
+
+
+def token_grids(config: UNetConfig, height: int, width: int) -> tuple[tuple[int, int], ...]:
+    """Return the token grid of each transformer in execution order, for latents of a given size."""
+    grids = [(height, width)]
+    for _ in config.block_out_channels[1:]:
+        height, width = -(-height // 2), -(-width // 2)
+        grids.append((height, width))
+    levels = [level for level, has in enumerate(config.attention_levels) if has]
+    down = [grids[level] for level in levels for _ in range(config.layers_per_block)]
+    up = [grids[level] for level in reversed(levels) for _ in range(config.layers_per_block + 1)]
+    return (*down, grids[-1], *up)

@@ -6,7 +6,8 @@ from jaxtyping import Array, Float
 
 from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.model import params as P
-from tpc_jax.model.attention import EVERYONE, ReferenceTokens
+from tpc_jax.conditioning.masks import EVERYONE
+from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Network, Params
 from tpc_jax.sampler.schedule import alphas_cumprod
 from tpc_jax.train.batches import Batch

@@ -1,0 +1,1 @@
+"""Conversion of published weights; no part of the running product imports it."""

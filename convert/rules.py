@@ -1,0 +1,171 @@
+"""Rules that turn a published state dict into the parameters of one of our networks.
+
+Names and shapes are matched first, by `plan`, so that every fault is known before a single number
+is read; afterwards tensors can be taken over one at a time with `transform`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from tpc_jax.model.params import Network, flatten
+
+Kind = Literal["conv", "linear", "norm", "copy"]
+
+# Order of the source's axes in our layout; None keeps any shape.
+AXES: dict[Kind, tuple[int, ...] | None] = {
+    "conv": (2, 3, 1, 0),  # OIHW -> HWIO
+    "linear": (1, 0),  # out, in -> in, out
+    "norm": (0,),
+    "copy": None,
+}
+
+
+class Rule(NamedTuple):
+    """Where the tensors of some names go.
+
+    Attributes:
+        pattern: Regular expression for the whole source name.
+        path: Dotted path of the parameter, with the groups of the pattern as in `re.Match.expand`;
+            None: the tensor is knowingly ignored.
+        kind: How the axes change.
+    """
+
+    pattern: str
+    path: str | None
+    kind: Kind = "copy"
+
+
+class Target(NamedTuple):
+    """The parameter that a source tensor fills."""
+
+    path: str
+    kind: Kind
+
+
+class Plan(NamedTuple):
+    """A conversion of which names and shapes are known to fit.
+
+    Attributes:
+        targets: The parameter that each source tensor fills.
+        ignored: Source tensors that rules say to ignore.
+    """
+
+    targets: dict[str, Target]
+    ignored: tuple[str, ...]
+
+
+def ignore(pattern: str) -> Rule:
+    """Make the rule that source tensors of these names are not wanted."""
+    return Rule(pattern, None)
+
+
+def layer(kind: Kind, pattern: str, path: str = r"\g<layer>") -> tuple[Rule, Rule]:
+    """Make the rules for weight and bias of layers.
+
+    Args:
+        kind: What the layers are.
+        pattern: Regular expression for the whole name of a layer.
+        path: Dotted path of the layer; the default keeps the name.
+    """
+    ours = "scale" if kind == "norm" else "kernel"
+    return (
+        Rule(rf"(?P<layer>{pattern})\.weight", rf"{path}.{ours}", kind),
+        Rule(rf"(?P<layer>{pattern})\.bias", rf"{path}.bias"),
+    )
+
+
+def find_target(rules: Sequence[Rule], name: str) -> Target | None:
+    """Return where the source tensor `name` goes, or None where it is ignored.
+
+    The first rule that matches decides.
+
+    Raises:
+        ValueError: No rule matches.
+    """
+    for rule in rules:
+        match = re.fullmatch(rule.pattern, name)
+        if match is not None:
+            return None if rule.path is None else Target(match.expand(rule.path), rule.kind)
+    raise ValueError(f"no rule for {name}")
+
+
+def plan(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]], network: Network) -> Plan:
+    """Match source tensors with the parameters of a network, by name and shape alone.
+
+    Args:
+        rules: The rule table of the source's layout.
+        shapes: Shape of every source tensor by name.
+        network: The network to fill.
+
+    Raises:
+        ValueError: With every fault: a source tensor without a rule or parameter, a parameter
+            that is filled twice or not at all, a shape that does not fit.
+    """
+    wanted = {path: leaf.shape for path, leaf in flatten(network.spec).items()}
+    targets: dict[str, Target] = {}
+    sources: dict[str, str] = {}  # by the path they fill
+    ignored, faults = [], []
+    for name, shape in shapes.items():
+        try:
+            target = find_target(rules, name)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        if target is None:
+            ignored.append(name)
+            continue
+        first = sources.setdefault(target.path, name)
+        if first != name:
+            faults.append(f"{first} and {name} both fill {target.path}")
+        elif fault := _misfit(name, tuple(shape), target, wanted):
+            faults.append(fault)
+        targets[name] = target
+    faults += [f"nothing fills {path} {wanted[path]}" for path in wanted if path not in sources]
+    if faults:
+        raise ValueError(f"{len(faults)} faults in the conversion:\n" + "\n".join(faults))
+    return Plan(targets, tuple(ignored))
+
+
+def transform(array: np.ndarray, kind: Kind) -> np.ndarray:
+    """Return the array, or a view of it, in our order of axes."""
+    axes = AXES[kind]
+    return array if axes is None else array.transpose(axes)
+
+
+def apply_rules(
+    rules: Sequence[Rule], arrays: Mapping[str, np.ndarray], network: Network
+) -> tuple[dict[str, np.ndarray], Plan]:
+    """Convert a whole state dict.
+
+    Args:
+        rules: The rule table of the source's layout.
+        arrays: Source tensors by name.
+        network: The network to fill.
+
+    Returns:
+        The parameters by dotted path, as views of the source tensors, and the plan that was
+        followed.
+
+    Raises:
+        ValueError: The state dict does not fit; see `plan`.
+    """
+    steps = plan(rules, {name: array.shape for name, array in arrays.items()}, network)
+    flat = {t.path: transform(arrays[name], t.kind) for name, t in steps.targets.items()}
+    return flat, steps
+
+
+def _misfit(
+    name: str, shape: tuple[int, ...], target: Target, wanted: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """Say what keeps a source tensor from filling its parameter."""
+    if target.path not in wanted:
+        return f"{name} would fill {target.path}, which the network does not have"
+    axes = AXES[target.kind]
+    fits_rank = axes is None or len(axes) == len(shape)
+    ours = tuple(shape[axis] for axis in axes) if axes is not None and fits_rank else shape
+    if fits_rank and ours == wanted[target.path]:
+        return None
+    return f"{name} {shape} ({target.kind}) does not fit {target.path} {wanted[target.path]}"

@@ -1,0 +1,299 @@
+import subprocess
+import sys
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import person, rotation
+from skimage.transform import SimilarityTransform
+
+from tpc_jax import MODELS, Keypoints, SolveStatus, Transform2D, calibrate, fit_trimmed
+from tpc_jax.calibrate import fill_degenerate
+from tpc_jax.procrustes import transform
+
+STATIC = ("method", "model", "tau", "use_confidence", "smooth_sigma", "scale_range")
+# Scale range is a pair of numbers, so it may be traced or static; here it is static.
+compiled = jax.jit(calibrate, static_argnames=STATIC)
+FACE = slice(0, 5)
+
+
+def scene(rng, persons=2, frames=8):
+    """Persons who turn and grow, each driving frame an exact similarity of the reference."""
+    ref = np.stack([person(rng) for _ in range(persons)])
+    angle = rng.uniform(-np.pi, np.pi, (persons, 1)) + np.linspace(0, 1, frames)
+    scale = rng.uniform(0.5, 1.5, (persons, 1)) * np.linspace(1, 1.3, frames)
+    linear = np.array(
+        [
+            [s * rotation(a) for a, s in zip(*row, strict=True)]
+            for row in zip(angle, scale, strict=True)
+        ]
+    )
+    offset = rng.uniform(-100, 100, (persons, frames, 2))
+    drv = np.einsum("pfij,pkj->pfki", linear, ref) + offset[:, :, None]
+    return ref, drv, linear, offset
+
+
+def keypoints(xy, conf=None):
+    conf = np.ones(xy.shape[:-1]) if conf is None else conf
+    return Keypoints(jnp.asarray(xy), jnp.asarray(conf))
+
+
+@pytest.mark.parametrize("method", ["lts", "all", "face"])
+def test_recovers_each_persons_transform_in_each_frame(method, rng):
+    ref, drv, linear, offset = scene(rng)
+    found = compiled(keypoints(ref), keypoints(drv), method=method)
+    np.testing.assert_allclose(found.drv_from_ref.linear, linear, atol=1e-9)
+    np.testing.assert_allclose(found.drv_from_ref.offset, offset, atol=1e-6)
+    assert not found.is_filled.any()
+    assert not np.asarray(found.status).any()
+    np.testing.assert_allclose(found.residual, 0, atol=1e-12)
+    expected = np.arange(17) < (5 if method == "face" else 17)
+    np.testing.assert_array_equal(found.subset, np.tile(expected, (2, 8, 1)))
+
+
+def test_lts_ignores_limbs_that_moved_on_their_own(rng):
+    ref, drv, linear, _ = scene(rng)
+    moved = [7, 8, 9, 10, 13, 15]
+    drv[:, :, moved] += rng.normal(size=(2, 8, 6, 2)) * 150
+    found = compiled(keypoints(ref), keypoints(drv), method="lts")
+    np.testing.assert_allclose(found.drv_from_ref.linear, linear, atol=1e-6)
+    assert not found.subset[:, :, np.array(moved)].any()
+    plain = compiled(keypoints(ref), keypoints(drv), method="all")
+    assert np.abs(plain.drv_from_ref.linear - linear).max() > 0.05
+
+
+def test_face_uses_five_points_whatever_the_reference_confidence(rng):
+    ref, drv, _, _ = scene(rng)
+    drv += 10 * rng.normal(size=drv.shape)
+    ref_conf, drv_conf = np.full((2, 17), 0.1), np.ones((2, 8, 17))
+    drv_conf[:, :, 1] = 0.2
+    found = compiled(keypoints(ref, ref_conf), keypoints(drv, drv_conf), method="face")
+    for p, f in np.ndindex(2, 8):
+        points = [0, 2, 3, 4]
+        expected = SimilarityTransform.from_estimate(ref[p, points], drv[p, f, points])
+        matrix = transform.to_matrix(found.drv_from_ref)[p, f]
+        np.testing.assert_allclose(matrix, expected.params, atol=1e-6)
+        assert list(np.flatnonzero(found.subset[p, f])) == points
+
+
+def test_clip_is_one_joint_fit_for_all_frames(rng):
+    ref, drv, _, _ = scene(rng)
+    drv += 5 * rng.normal(size=drv.shape)
+    conf = (rng.uniform(size=(2, 8, 17)) > 0.3).astype(float)
+    conf[1, 2] = 0
+    found = compiled(keypoints(ref), keypoints(drv, conf), method="clip")
+    for p in range(2):
+        frames, points = np.nonzero(conf[p])
+        expected = SimilarityTransform.from_estimate(ref[p, points], drv[p, frames, points])
+        matrices = transform.to_matrix(found.drv_from_ref)[p]
+        np.testing.assert_allclose(matrices, np.tile(expected.params, (8, 1, 1)), atol=1e-6)
+    assert not found.is_filled.any()
+    np.testing.assert_array_equal(found.subset, conf > 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "model"), [*(("all", model) for model in MODELS), ("lts", "affine")]
+)
+def test_the_model_is_fitted_to_the_points_of_the_method(method, model, rng):
+    ref, drv, _, _ = scene(rng)
+    drv += 5 * rng.normal(size=drv.shape)
+    drv[:, :, 9:12] += 200
+    found = compiled(keypoints(ref), keypoints(drv), method=method, model=model)
+    solve = jax.jit(MODELS[model])
+    for p, f in np.ndindex(2, 8):
+        weight = np.asarray(found.subset[p, f], float)
+        one = solve(*(jnp.asarray(x) for x in (ref[p], drv[p, f], weight)))
+        np.testing.assert_allclose(
+            found.drv_from_ref.linear[p, f], one.drv_from_ref.linear, rtol=1e-9
+        )
+        np.testing.assert_allclose(found.residual[p, f], one.residual, rtol=1e-6)
+
+
+def test_visibility_and_confidence_weights(rng):
+    ref, drv, _, _ = scene(rng, persons=1, frames=4)
+    drv += 5 * rng.normal(size=drv.shape)
+    ref_conf, drv_conf = rng.uniform(size=(1, 17)), rng.uniform(size=(1, 4, 17))
+    both = (ref_conf[:, None] > 0.4) & (drv_conf > 0.4)
+    arguments = (keypoints(ref, ref_conf), keypoints(drv, drv_conf))
+    found = compiled(*arguments, method="all", tau=0.4, use_confidence=True)
+    np.testing.assert_array_equal(found.subset, both)
+    weight = np.where(both, np.sqrt(ref_conf[:, None] * drv_conf), 0)
+    one = jax.jit(MODELS["similarity"])(
+        *(jnp.asarray(x) for x in (ref[0], drv[0, 2], weight[0, 2]))
+    )
+    np.testing.assert_allclose(found.drv_from_ref.linear[0, 2], one.drv_from_ref.linear, rtol=1e-9)
+    plain = compiled(*arguments, method="all", tau=0.4)
+    assert np.abs(plain.drv_from_ref.linear - found.drv_from_ref.linear).max() > 1e-4
+
+
+def test_nan_coordinates_are_not_visible_whatever_their_confidence(rng):
+    ref, drv, linear, _ = scene(rng)
+    ref[0, 3], drv[:, 2, 5] = np.nan, np.nan
+    for method, sigma in (("lts", 0.0), ("all", 0.1)):
+        found = compiled(keypoints(ref), keypoints(drv), method=method, smooth_sigma=sigma)
+        np.testing.assert_allclose(found.drv_from_ref.linear, linear, atol=1e-6)
+        assert not found.subset[0, :, 3].any()
+        assert not found.subset[:, 2, 5].any()
+        assert np.isfinite(found.residual).all()
+
+
+@pytest.mark.parametrize("method", ["lts", "all", "face"])
+def test_degenerate_frames_keep_the_last_valid_transform(method, rng):
+    ref, drv, linear, offset = scene(rng)
+    conf = np.ones((2, 8, 17))
+    conf[0, [0, 1, 4, 7]] = 0  # before the first, in the middle, at the end
+    conf[0, 5, 1:] = 0  # a single point
+    drv[0, 6] = drv[0, 6, 0]  # all points coincide
+    conf[1] = 0  # nobody at all
+    found = compiled(keypoints(ref), keypoints(drv, conf), method=method)
+    source = [2, 2, 2, 3, 3, 3, 3, 3]
+    np.testing.assert_allclose(found.drv_from_ref.linear[0], linear[0, source], atol=1e-9)
+    np.testing.assert_allclose(found.drv_from_ref.offset[0], offset[0, source], atol=1e-6)
+    few, spot = SolveStatus.TOO_FEW_POINTS, SolveStatus.ZERO_SPREAD
+    assert list(found.status[0]) == [few, few, 0, 0, few, few, spot, few]
+    np.testing.assert_array_equal(found.is_filled[0], np.asarray(found.status[0]) != 0)
+    np.testing.assert_array_equal(found.drv_from_ref.linear[1], np.tile(np.eye(2), (8, 1, 1)))
+    np.testing.assert_array_equal(found.drv_from_ref.offset[1], np.zeros((8, 2)))
+    assert found.is_filled[1].all()
+    assert not found.subset[1].any()
+
+
+def test_an_impossible_scale_is_out_of_range(rng):
+    ref, drv, linear, _ = scene(rng)
+    drv[0, 3] = 0.02 * ref[0]
+    found = compiled(keypoints(ref), keypoints(drv), method="all")
+    assert list(found.status[0]) == [0, 0, 0, SolveStatus.OUT_OF_RANGE, 0, 0, 0, 0]
+    np.testing.assert_allclose(found.drv_from_ref.linear[0, 3], linear[0, 2], atol=1e-9)
+    wide = compiled(keypoints(ref), keypoints(drv), method="all", scale_range=(0.01, 20.0))
+    assert not wide.is_filled.any()
+
+
+def test_fill_degenerate_agrees_with_a_loop(rng):
+    for _ in range(20):
+        is_ok = rng.uniform(size=9) > 0.6
+        transforms = Transform2D(
+            jnp.asarray(rng.normal(size=(9, 2, 2))), jnp.asarray(rng.normal(size=(9, 2)))
+        )
+        filled = fill_degenerate(transforms, jnp.asarray(is_ok))
+        valid = np.flatnonzero(is_ok)
+        for frame in range(9):
+            if not len(valid):
+                expected = np.eye(2)
+            else:
+                earlier = valid[valid <= frame]
+                expected = transforms.linear[earlier[-1] if len(earlier) else valid[0]]
+            np.testing.assert_array_equal(filled.linear[frame], expected)
+
+
+def test_smoothing_calms_the_transforms_and_bridges_gaps(rng):
+    ref, drv, _, _ = scene(rng, persons=1, frames=40)
+    conf = np.ones((1, 40, 17))
+    conf[0, 20] = 0
+    noisy = drv + 8 * rng.normal(size=drv.shape)
+    arguments = (keypoints(ref), keypoints(noisy, conf))
+    rough = compiled(*arguments, method="all")
+    calm = compiled(*arguments, method="all", smooth_sigma=2.0)
+    np.testing.assert_array_equal(calm.status, rough.status)
+
+    def error(found):
+        placed = transform.apply(
+            found.drv_from_ref, jnp.tile(jnp.asarray(ref)[:, None], (1, 40, 1, 1))
+        )
+        return np.linalg.norm(placed - drv, axis=-1).mean(axis=-1)[0]
+
+    assert error(calm)[5:-5].mean() < 0.6 * error(rough)[5:-5].mean()
+    assert error(calm)[20] < 0.5 * error(rough)[20]
+    assert calm.residual.mean() > rough.residual.mean()
+
+
+def test_persons_and_frames_are_fitted_independently(rng):
+    # Fifteen problems: not a whole number of chunks.
+    ref, drv, _, _ = scene(rng, persons=3, frames=5)
+    drv += 15 * rng.normal(size=drv.shape)
+    conf = (rng.uniform(size=(3, 5, 17)) > 0.2).astype(float)
+    found = compiled(keypoints(ref), keypoints(drv, conf), method="lts")
+    fit_one = jax.jit(fit_trimmed)
+    for p, f in np.ndindex(3, 5):
+        one = fit_one(*(jnp.asarray(x) for x in (ref[p], drv[p, f], conf[p, f])))
+        np.testing.assert_allclose(
+            found.drv_from_ref.linear[p, f], one.fit.drv_from_ref.linear, rtol=1e-9
+        )
+        np.testing.assert_array_equal(found.subset[p, f], one.subset)
+
+
+def test_float32_is_the_working_type_and_agrees(rng):
+    ref, drv, linear, _ = scene(rng)
+    drv[:, :, [9, 10]] += 100
+    with jax.enable_x64(False):
+        found = compiled(keypoints(ref), keypoints(drv))
+        assert found.drv_from_ref.linear.dtype == jnp.float32
+    np.testing.assert_allclose(np.asarray(found.drv_from_ref.linear), linear, atol=1e-5)
+
+
+def test_numpy_input_and_eager_calls_work(rng):
+    ref, drv, linear, _ = scene(rng, persons=1, frames=2)
+    driving = Keypoints(drv.astype(np.float32), np.ones((1, 2, 17), np.float32))
+    found = calibrate(Keypoints(ref, np.ones((1, 17))), driving, method="all")
+    np.testing.assert_allclose(found.drv_from_ref.linear, linear, atol=1e-5)
+
+
+def test_one_trace_serves_all_clips_of_a_size(rng):
+    chex.clear_trace_counter()
+
+    def recipe(reference, driving):
+        return calibrate(reference, driving, method="all")
+
+    counted = jax.jit(chex.assert_max_traces(recipe, n=1))
+    for _ in range(3):
+        ref, drv, _, _ = scene(rng)
+        counted(keypoints(ref), keypoints(drv, (rng.uniform(size=(2, 8, 17)) > 0.5).astype(float)))
+
+
+def test_gradients_are_finite_with_degenerate_frames(rng):
+    ref, drv, _, _ = scene(rng, persons=1, frames=4)
+    conf = np.ones((1, 4, 17))
+    conf[0, 1] = 0
+    drv[0, 2] = drv[0, 2, 0]
+    drv[0, 1] = np.nan
+
+    def loss(xy):
+        found = calibrate(keypoints(ref), Keypoints(xy, jnp.asarray(conf)), smooth_sigma=1.0)
+        return jnp.sum(found.drv_from_ref.linear) + jnp.sum(found.residual)
+
+    gradient = jax.jit(jax.grad(loss))(jnp.asarray(drv))
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+
+
+def bad_calls():
+    ref, drv = Keypoints(np.zeros((1, 17, 2)), np.ones((1, 17))), np.zeros((1, 4, 17, 2))
+    driving = Keypoints(drv, np.ones((1, 4, 17)))
+    yield Keypoints(ref.xy[0], ref.conf[0]), driving, {}, "reference.xy must be"
+    yield ref, Keypoints(drv[0], np.ones((4, 17))), {}, "driving.xy must be"
+    yield ref, Keypoints(drv[:, :0], np.ones((1, 0, 17))), {}, "one frame or more"
+    two = Keypoints(np.zeros((2, 4, 17, 2)), np.ones((2, 4, 17)))
+    yield ref, two, {}, "1 persons"
+    yield ref, Keypoints(drv, np.ones((1, 4, 16))), {}, "driving.conf must have shape"
+    yield ref, driving, {"method": "best"}, "method must be one of"
+    yield ref, driving, {"model": "perspective"}, "model must be one of"
+    few = Keypoints(np.zeros((1, 9, 2)), np.ones((1, 9)))
+    nine = Keypoints(np.zeros((1, 4, 9, 2)), np.ones((1, 4, 9)))
+    yield few, nine, {"method": "face"}, "needs 17 COCO points"
+
+
+@pytest.mark.parametrize(("reference", "driving", "options", "message"), list(bad_calls()))
+def test_bad_arguments_are_named(reference, driving, options, message):
+    unchecked = getattr(calibrate, "__wrapped__", calibrate)
+    with pytest.raises(ValueError, match=message):
+        unchecked(reference, driving, **options)
+
+
+def test_the_core_imports_without_networks_or_codecs():
+    program = (
+        "import sys, tpc_jax, tpc_jax.propagation.propagate, tpc_jax.pose.matching\n"
+        "heavy = {'flax', 'torch', 'cv2', 'optax', 'av'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

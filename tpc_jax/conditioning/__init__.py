@@ -1,0 +1,1 @@
+"""Calibrated pictures, masks and poses become what a model reads."""

@@ -1,0 +1,103 @@
+"""Who may read what: person masks become visibility bits on a token grid.
+
+A query reads a key when they share a bit, so that a routing is nothing but a choice of bits; the
+(queries x keys) array is never built.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, UInt32
+
+Routing = Literal["open", "masked", "union", "replace", "composite"]
+
+# Every query and every token without restriction.
+EVERYONE = 1
+_BACKGROUND, _FOREGROUND, _FIRST_PERSON = 2, 4, 8
+MAX_PEOPLE = 29
+# A cell belongs to a person when more than 0.1 % of its area does (released code).
+_THRESHOLD = 0.001
+
+
+class Visibility(NamedTuple):
+    """Visibility bits on one token grid.
+
+    Attributes:
+        queries: Bits of the tokens of every frame.
+        reference: Bits of the original reference's tokens.
+        calibrated: Bits of the tokens of each person's calibrated picture for every frame.
+    """
+
+    queries: UInt32[Array, "frames tokens"]
+    reference: UInt32[Array, " tokens"]
+    calibrated: UInt32[Array, "people frames tokens"]
+
+
+def visibility(
+    routing: Routing,
+    target_masks: Float[Array, "people frames height width"],
+    calibrated_masks: Float[Array, "people frames height width"],
+    reference_masks: Float[Array, "people height width"],
+    grid: tuple[int, int],
+) -> Visibility | None:
+    """Return the bits of a routing on a token grid, or None where everything is visible.
+
+    * `masked`: a person's calibrated tokens are read from inside that person's target mask, the
+      reference's background from outside every target mask.
+    * `union`: as `masked`, and the reference's people are read from inside any target mask.
+    * `open`, `replace`, `composite`: everything is visible.
+
+    Args:
+        routing: Name of the routing.
+        target_masks: Where each person is in the driving frames, in [0, 1].
+        calibrated_masks: Where each person is in the calibrated pictures, in [0, 1].
+        reference_masks: Where each person is in the reference, in [0, 1].
+        grid: Height and width of the token grid.
+
+    Raises:
+        ValueError: More people than bits.
+
+    Source: TPC's released `mutual_self_attention.py` for `masked`, with its threshold and its mean
+        over people for the background; `union` is our own.
+    """
+    if routing not in ("masked", "union"):
+        return None
+    if len(target_masks) > MAX_PEOPLE:
+        raise ValueError(f"routing {routing} serves {MAX_PEOPLE} people, got {len(target_masks)}")
+    person = _FIRST_PERSON << jnp.arange(len(target_masks), dtype=jnp.uint32)
+    is_target = pool(target_masks, grid) > _THRESHOLD
+    is_background = pool(target_masks.mean(0), grid) < _THRESHOLD
+    is_reference_background = pool(reference_masks.mean(0), grid) < _THRESHOLD
+    is_calibrated = pool(calibrated_masks, grid) > _THRESHOLD
+
+    queries = EVERYONE | _bits(is_background, _BACKGROUND)
+    queries |= jnp.bitwise_or.reduce(_bits(is_target, person[:, None, None]), axis=0)
+    reference = _bits(is_reference_background, _BACKGROUND)
+    if routing == "union":
+        queries |= _bits(is_target.any(0), _FOREGROUND)
+        is_person = (pool(reference_masks, grid) > _THRESHOLD).any(0)
+        reference |= _bits(is_person, _FOREGROUND)
+    return Visibility(queries, reference, _bits(is_calibrated, person[:, None, None]))
+
+
+def _bits(flags: Bool[Array, "*shape"], bit) -> UInt32[Array, "*shape"]:
+    return jnp.where(flags, jnp.asarray(bit, jnp.uint32), jnp.uint32(0))
+
+
+def pool(
+    masks: Float[Array, "*batch height width"], grid: tuple[int, int]
+) -> Float[Array, "*batch tokens"]:
+    """Average masks over the cells of a token grid, row-major; cells need not be whole pixels."""
+    rows = _area_weights(masks.shape[-2], grid[0])
+    columns = _area_weights(masks.shape[-1], grid[1])
+    cells = jnp.einsum("ih,...hw,jw->...ij", rows, masks, columns, precision="highest")
+    return cells.reshape(*masks.shape[:-2], grid[0] * grid[1])
+
+
+def _area_weights(size: int, cells: int) -> Float[np.ndarray, "cells size"]:
+    """Return the share of each pixel in each cell's mean."""
+    edges = np.linspace(0, size, cells + 1)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(overlap, 0) / (size / cells)).astype(np.float32)

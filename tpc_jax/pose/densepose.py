@@ -1,0 +1,236 @@
+"""DensePose renderings: colours to body parts, parts to people.
+
+A rendering paints part k of every person with entry int(k * 255 / 24) of the 256-entry viridis
+table; part 0 is the background. Left and right are the person's own.
+"""
+
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from tpc_jax.errors import UserError
+
+NUM_PARTS = 24
+# Body segments by the parts they consist of (back and front, or inner and outer halves).
+SEGMENTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "torso": (1, 2),
+        "right_hand": (3,),
+        "left_hand": (4,),
+        "left_foot": (5,),
+        "right_foot": (6,),
+        "right_upper_leg": (7, 9),
+        "left_upper_leg": (8, 10),
+        "right_lower_leg": (11, 13),
+        "left_lower_leg": (12, 14),
+        "left_upper_arm": (15, 17),
+        "right_upper_arm": (16, 18),
+        "left_lower_arm": (19, 21),
+        "right_lower_arm": (20, 22),
+        "head": (23, 24),
+    }
+)
+TORSO_BACK, TORSO_FRONT, HEAD_RIGHT, HEAD_LEFT = 1, 2, 23, 24
+
+# Colours are looked up with 6 bits per channel: the table stays in the cache.
+_BITS = 6
+# Euclidean RGB distance that compression explains; neighbouring entries are 9.5 or more apart.
+_TOLERANCE = 16.0
+# Compressed renderings keep 93 % or more of their pixels within the tolerance (the rest are
+# seams); camera pictures below 10 %.
+_LEAST_SHARE = 0.8
+# Half the width, in pixels, of the widest seam that compression smears.
+_WIDEST_SEAM = 3
+# A person without a visible head has at least this share of the largest person's area.
+_HEADLESS_SHARE = 0.2
+
+
+def _palette() -> UInt8[np.ndarray, "parts 3"]:
+    index = np.arange(NUM_PARTS + 1) * 255 // NUM_PARTS
+    table = cv2.applyColorMap(index.astype(np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
+    return np.ascontiguousarray(table[:, 0, ::-1])
+
+
+PALETTE = _palette()
+PALETTE.setflags(write=False)
+
+
+def render_densepose(parts: UInt8[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
+    """Paint a part map (0 background, 1 to 24) in the DensePose palette."""
+    return PALETTE[parts]
+
+
+def palette_share(frames: UInt8[np.ndarray, "frames height width 3"]) -> float:
+    """Return the share of pixels whose colour is a palette entry up to compression.
+
+    Args:
+        frames: RGB frames; a few are enough.
+
+    Returns:
+        Near 1 for a DensePose rendering, near 0 for a camera picture or another palette.
+    """
+    return float((_DISTANCE[_quantise(frames)] <= _TOLERANCE).mean())
+
+
+def is_densepose(frames: UInt8[np.ndarray, "frames height width 3"]) -> bool:
+    """Tell whether frames are a DensePose rendering, by their colours."""
+    return palette_share(frames) >= _LEAST_SHARE
+
+
+def decode_parts(
+    frames: UInt8[np.ndarray, "frames height width 3"], name: str = "the video"
+) -> UInt8[np.ndarray, "frames height width"]:
+    """Turn a DensePose rendering into part maps.
+
+    Every pixel takes the nearest palette entry. Compressed and smoothed seams run through the
+    palette and make false parts; so only pixels whose neighbourhood agrees are believed, and
+    every other pixel takes the part of the nearest believed one.
+
+    Args:
+        frames: RGB rendering.
+        name: What the error message calls the input.
+
+    Returns:
+        Part numbers, 0 background, 1 to 24.
+
+    Raises:
+        UserError: If the colours are not of the palette.
+
+    Source:
+        The palette of the DensePose videos that MagicAnimate ships; clean-up is our own.
+    """
+    sample = frames[:: max(1, len(frames) // 8)]
+    share = palette_share(sample)
+    if share < _LEAST_SHARE:
+        raise UserError(
+            f"{name}: is not a DensePose rendering in the viridis palette (only {share:.0%} of its "
+            "pixels have such colours); give one, or the RGB video with a keypoint file"
+        )
+    return np.stack([_clean(_NEAREST[_quantise(frame)]) for frame in frames])
+
+
+def split_people(
+    parts: UInt8[np.ndarray, "height width"],
+) -> list[Bool[np.ndarray, "height width"]]:
+    """Divide a part map into people, from left to right.
+
+    Connected regions are people; a region with several heads is divided among them by flooding
+    from the heads; small regions without a head (a hand beyond an occluder) go to the nearest
+    person.
+
+    Args:
+        parts: Clean part map.
+
+    Returns:
+        One mask per person; their union is the foreground.
+    """
+    foreground = (parts > 0).astype(np.uint8)
+    count, regions, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
+    if count == 1:
+        return []
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    heads = _find_heads(parts, int(areas.max()))
+    people, fragments = [], []
+    for region in range(1, count):
+        mask = regions == region
+        inside = np.unique(heads[mask])
+        inside = inside[inside > 0]
+        if len(inside) > 1:
+            people += _flood(parts, mask, heads)
+        elif len(inside) == 1 or areas[region - 1] >= _HEADLESS_SHARE * areas.max():
+            people.append(mask)
+        else:
+            fragments.append(mask)
+    if fragments:
+        _join_fragments(people, fragments)
+    return sorted(people, key=lambda mask: float(np.nonzero(mask)[1].mean()))
+
+
+def _lookup() -> tuple[UInt8[np.ndarray, " colours"], Float[np.ndarray, " colours"]]:
+    """Tabulate the nearest palette entry, and the distance to it, over quantised colours."""
+    step = 256 >> _BITS
+    level = np.arange(1 << _BITS, dtype=np.float32) * step + (step - 1) / 2
+    colours = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1).reshape(-1, 3)
+    squared = (
+        (colours**2).sum(1)[:, None]
+        - 2 * colours @ PALETTE.T.astype(np.float32)
+        + (PALETTE.astype(np.float32) ** 2).sum(1)[None]
+    )
+    distance = np.sqrt(np.maximum(squared.min(axis=1), 0))
+    return squared.argmin(axis=1).astype(np.uint8), distance.astype(np.float32)
+
+
+_NEAREST, _DISTANCE = _lookup()
+
+
+def _quantise(rgb: UInt8[np.ndarray, "*shape 3"]) -> np.ndarray:
+    high = (rgb >> (8 - _BITS)).astype(np.int32)
+    return (high[..., 0] << (2 * _BITS)) | (high[..., 1] << _BITS) | high[..., 2]
+
+
+def _clean(raw: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
+    # The outline first: thin fingers against the background are real.
+    parts = _refill(raw, 1, np.ones(raw.shape, bool))
+    foreground = parts > 0
+    # Then the seams inside, which are wider than one pixel. The larger the person, the wider a
+    # region must be to be a part: a limb is about a sixth of the square root of the area wide.
+    reach = int(np.clip(np.sqrt(foreground.sum()) / 80, 1, _WIDEST_SEAM))
+    return _refill(parts, reach, foreground) if reach > 1 else parts
+
+
+def _refill(
+    parts: UInt8[np.ndarray, "height width"], reach: int, domain: Bool[np.ndarray, "height width"]
+) -> UInt8[np.ndarray, "height width"]:
+    """Give doubtful pixels of a domain the part of the nearest pixel of it that is not doubtful.
+
+    A pixel is doubtful when another part lies within `reach` pixels (of the square window).
+    """
+    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    believed = (cv2.erode(parts, window) == cv2.dilate(parts, window)) & domain
+    if not believed.any():
+        return parts
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~believed).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    part_of_label = np.zeros(int(nearest.max()) + 1, np.uint8)
+    part_of_label[nearest[believed]] = parts[believed]
+    return np.where(domain, part_of_label[nearest], parts)
+
+
+def _find_heads(
+    parts: UInt8[np.ndarray, "height width"], largest: int
+) -> np.ndarray:
+    """Number the heads 1, 2, ...; specks that are no head of the largest person's kind are 0."""
+    head = np.isin(parts, SEGMENTS["head"]).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(head, connectivity=8)
+    area = stats[:, cv2.CC_STAT_AREA]
+    keep = area >= 0.01 * largest
+    keep[0] = False
+    return (np.cumsum(keep) * keep)[labels]
+
+
+def _flood(
+    parts: UInt8[np.ndarray, "height width"],
+    mask: Bool[np.ndarray, "height width"],
+    heads: np.ndarray,
+) -> list[Bool[np.ndarray, "height width"]]:
+    """Divide one region among its heads; equal parts are flooded before a seam is crossed."""
+    markers = np.where(mask, heads, heads.max() + 1).astype(np.int32)
+    divided = cv2.watershed(PALETTE[parts], markers)
+    numbers = np.unique(heads[mask])
+    # Watershed leaves one-pixel ridges unnumbered.
+    ridge = mask & (divided < 0)
+    filled = np.where(ridge, cv2.dilate(divided.astype(np.float32), np.ones((3, 3))), divided)
+    return [mask & (filled == number) for number in numbers[numbers > 0]]
+
+
+def _join_fragments(
+    people: list[Bool[np.ndarray, "height width"]],
+    fragments: list[Bool[np.ndarray, "height width"]],
+) -> None:
+    distances = [cv2.distanceTransform(255 - 255 * p.astype(np.uint8), 1, 3) for p in people]
+    for fragment in fragments:
+        nearest = min(range(len(people)), key=lambda index: distances[index][fragment].min())
+        people[nearest] |= fragment

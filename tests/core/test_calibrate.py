@@ -94,13 +94,15 @@ def test_clip_is_one_joint_fit_for_all_frames(rng):
 
 
 @pytest.mark.parametrize(
-    ("method", "model"), [*(("all", model) for model in MODELS), ("lts", "affine")]
+    ("method", "model"), [("all", "translation_scale"), ("all", "rigid"), ("lts", "affine")]
 )
 def test_the_model_is_fitted_to_the_points_of_the_method(method, model, rng):
     ref, drv, _, _ = scene(rng)
     drv += 5 * rng.normal(size=drv.shape)
     drv[:, :, 9:12] += 200
     found = compiled(keypoints(ref), keypoints(drv), method=method, model=model)
+    similar = compiled(keypoints(ref), keypoints(drv), method=method)
+    np.testing.assert_array_equal(found.subset, similar.subset)
     solve = jax.jit(MODELS[model])
     for p, f in np.ndindex(2, 8):
         weight = np.asarray(found.subset[p, f], float)
@@ -112,9 +114,9 @@ def test_the_model_is_fitted_to_the_points_of_the_method(method, model, rng):
 
 
 def test_visibility_and_confidence_weights(rng):
-    ref, drv, _, _ = scene(rng, persons=1, frames=4)
+    ref, drv, _, _ = scene(rng)
     drv += 5 * rng.normal(size=drv.shape)
-    ref_conf, drv_conf = rng.uniform(size=(1, 17)), rng.uniform(size=(1, 4, 17))
+    ref_conf, drv_conf = rng.uniform(size=(2, 17)), rng.uniform(size=(2, 8, 17))
     both = (ref_conf[:, None] > 0.4) & (drv_conf > 0.4)
     arguments = (keypoints(ref, ref_conf), keypoints(drv, drv_conf))
     found = compiled(*arguments, method="all", tau=0.4, use_confidence=True)
@@ -124,15 +126,15 @@ def test_visibility_and_confidence_weights(rng):
         *(jnp.asarray(x) for x in (ref[0], drv[0, 2], weight[0, 2]))
     )
     np.testing.assert_allclose(found.drv_from_ref.linear[0, 2], one.drv_from_ref.linear, rtol=1e-9)
-    plain = compiled(*arguments, method="all", tau=0.4)
+    plain = compiled(*arguments, method="all")
     assert np.abs(plain.drv_from_ref.linear - found.drv_from_ref.linear).max() > 1e-4
 
 
 def test_nan_coordinates_are_not_visible_whatever_their_confidence(rng):
     ref, drv, linear, _ = scene(rng)
     ref[0, 3], drv[:, 2, 5] = np.nan, np.nan
-    for method, sigma in (("lts", 0.0), ("all", 0.1)):
-        found = compiled(keypoints(ref), keypoints(drv), method=method, smooth_sigma=sigma)
+    for method in ("lts", "all"):
+        found = compiled(keypoints(ref), keypoints(drv), method=method)
         np.testing.assert_allclose(found.drv_from_ref.linear, linear, atol=1e-6)
         assert not found.subset[0, :, 3].any()
         assert not found.subset[:, 2, 5].any()
@@ -188,7 +190,8 @@ def test_fill_degenerate_agrees_with_a_loop(rng):
 
 
 def test_smoothing_calms_the_transforms_and_bridges_gaps(rng):
-    ref, drv, _, _ = scene(rng, persons=1, frames=40)
+    ref, drv, _, offset = scene(rng, persons=1, frames=40)
+    drv -= offset[:, :, None]  # which jumps about
     conf = np.ones((1, 40, 17))
     conf[0, 20] = 0
     noisy = drv + 8 * rng.normal(size=drv.shape)
@@ -223,20 +226,13 @@ def test_persons_and_frames_are_fitted_independently(rng):
         np.testing.assert_array_equal(found.subset[p, f], one.subset)
 
 
-def test_float32_is_the_working_type_and_agrees(rng):
-    ref, drv, linear, _ = scene(rng)
-    drv[:, :, [9, 10]] += 100
+def test_numpy_input_float32_and_eager_calls_work(rng):
+    ref, drv, linear, _ = scene(rng, persons=1, frames=2)
+    reference, driving = (Keypoints(xy, np.ones(xy.shape[:-1])) for xy in (ref, drv))
     with jax.enable_x64(False):
-        found = compiled(keypoints(ref), keypoints(drv))
+        found = calibrate(reference, driving, method="all")
         assert found.drv_from_ref.linear.dtype == jnp.float32
     np.testing.assert_allclose(np.asarray(found.drv_from_ref.linear), linear, atol=1e-5)
-
-
-def test_numpy_input_and_eager_calls_work(rng):
-    ref, drv, linear, _ = scene(rng, persons=1, frames=2)
-    driving = Keypoints(drv.astype(np.float32), np.ones((1, 2, 17), np.float32))
-    found = calibrate(Keypoints(ref, np.ones((1, 17))), driving, method="all")
-    np.testing.assert_allclose(found.drv_from_ref.linear, linear, atol=1e-5)
 
 
 def test_one_trace_serves_all_clips_of_a_size(rng):
@@ -259,7 +255,8 @@ def test_gradients_are_finite_with_degenerate_frames(rng):
     drv[0, 1] = np.nan
 
     def loss(xy):
-        found = calibrate(keypoints(ref), Keypoints(xy, jnp.asarray(conf)), smooth_sigma=1.0)
+        driving = Keypoints(xy, jnp.asarray(conf))
+        found = calibrate(keypoints(ref), driving, method="all", smooth_sigma=1.0)
         return jnp.sum(found.drv_from_ref.linear) + jnp.sum(found.residual)
 
     gradient = jax.jit(jax.grad(loss))(jnp.asarray(drv))

@@ -1,3 +1,4 @@
+import functools
 import subprocess
 import sys
 import textwrap
@@ -11,13 +12,22 @@ import pytest
 from tpc_jax.propagation.groups import group_bounds, group_of_frame, num_groups
 from tpc_jax.propagation.propagate import propagate, representative_of_frame, representatives
 
-KEY_SEED = 7
+KEY = jax.random.key(7)
 
 
-def draws(num_steps, num_frames, group_size):
-    key = jax.random.key(KEY_SEED)
-    draw = jax.jit(lambda step: representatives(key, step, num_frames, group_size))
-    return np.asarray(jax.lax.map(draw, jnp.arange(num_steps)))
+choose = jax.jit(representatives, static_argnums=(2, 3, 4))
+give = jax.jit(propagate)
+
+
+@functools.cache
+def draws(num_frames=10, group_size=4, num_steps=4000):
+    """Representatives at many steps, int [steps, groups]."""
+    many = jax.vmap(lambda step: representatives(KEY, step, num_frames, group_size))
+    return np.asarray(jax.jit(many)(jnp.arange(num_steps)))
+
+
+def sources(chosen):
+    return representative_of_frame(chosen, 10, 4)
 
 
 def test_groups_are_consecutive_and_the_last_may_be_short():
@@ -37,13 +47,13 @@ def test_empty_clips_and_groups_are_rejected(num_frames, group_size):
 
 @pytest.mark.parametrize("group_size", [1, 4, 16])
 def test_a_representative_is_a_member_of_its_group(group_size):
-    drawn = draws(50, 10, group_size)
+    drawn = draws(10, group_size)
     first, size = group_bounds(10, group_size)
     assert ((drawn >= first) & (drawn < first + size)).all()
 
 
 def test_draws_are_uniform_in_full_and_short_groups():
-    drawn = draws(4000, 10, 4)
+    drawn = draws()
     for group, members in ((0, 4), (1, 4), (2, 2)):
         counts = np.bincount(drawn[:, group] - 4 * group, minlength=members)
         deviation = np.sqrt(4000 / members * (1 - 1 / members))
@@ -51,79 +61,66 @@ def test_draws_are_uniform_in_full_and_short_groups():
 
 
 def test_groups_and_steps_draw_independently():
-    drawn = draws(2000, 8, 4) % 4
+    drawn = draws() % 4
     together = np.mean(drawn[:, 0] == drawn[:, 1])
     in_sequence = np.mean(drawn[1:, 0] == drawn[:-1, 0])
-    assert abs(together - 0.25) < 0.04
-    assert abs(in_sequence - 0.25) < 0.04
+    assert abs(together - 0.25) < 0.03
+    assert abs(in_sequence - 0.25) < 0.03
 
 
 def test_the_draw_of_a_full_group_does_not_depend_on_the_clip_length():
-    np.testing.assert_array_equal(draws(20, 40, 4)[:, :2], draws(20, 9, 4)[:, :2])
+    np.testing.assert_array_equal(draws(40, 4)[:, :2], draws()[:, :2])
 
 
 def test_draws_are_reproducible_and_change_with_key_and_step():
-    drawn = draws(20, 64, 4)
-    np.testing.assert_array_equal(drawn, draws(20, 64, 4))
-    assert len(np.unique(drawn, axis=0)) == 20
-    other = representatives(jax.random.key(KEY_SEED + 1), 0, 64, 4)
-    assert not np.array_equal(other, drawn[0])
-
-
-def test_python_and_traced_steps_agree():
-    key = jax.random.key(KEY_SEED)
-    np.testing.assert_array_equal(representatives(key, 3, 10, 4), draws(4, 10, 4)[3])
+    again = [choose(KEY, step, 40, 4) for step in range(20)]
+    np.testing.assert_array_equal(again, draws(40, 4)[:20])
+    assert len(np.unique(again, axis=0)) == 20
+    assert not np.array_equal(choose(jax.random.key(8), 0, 40, 4), again[0])
 
 
 def test_steps_do_not_retrace():
     chex.clear_trace_counter()
 
-    def draw(key, step):
-        return representatives(key, step, 10, 4)
-
-    counted = jax.jit(chex.assert_max_traces(draw, n=1))
+    counted = jax.jit(chex.assert_max_traces(representatives, n=1), static_argnums=(2, 3))
     for step in range(3):
-        counted(jax.random.key(KEY_SEED), step)
+        counted(KEY, step, 10, 4)
 
 
 def test_the_released_policy_takes_the_first_member_at_every_step():
     for step in range(3):
-        chosen = representatives(jax.random.key(KEY_SEED), step, 10, 4, "first")
+        chosen = choose(KEY, step, 10, 4, "first")
         assert list(chosen) == [0, 4, 8]
     with pytest.raises((ValueError, TypeError), match="policy"):
-        representatives(jax.random.key(KEY_SEED), 0, 10, 4, "last")
+        representatives(KEY, 0, 10, 4, "last")
 
 
 def test_propagation_gives_each_group_one_members_features(rng):
-    chosen = representatives(jax.random.key(KEY_SEED), 5, 10, 4)
-    source = representative_of_frame(chosen, 10, 4)
+    chosen = choose(KEY, 5, 10, 4)
+    source = sources(chosen)
     features = {"latents": jnp.asarray(rng.normal(size=(10, 3, 2))), "tokens": [jnp.arange(10)]}
-    spread = propagate(features, source)
+    spread = give(features, source)
     for frame in range(10):
         expected = features["latents"][chosen[frame // 4]]
         np.testing.assert_array_equal(spread["latents"][frame], expected)
     np.testing.assert_array_equal(spread["tokens"][0], source)
     # The representatives alone, spread by their group, give the same.
     few = jax.tree.map(lambda x: x[chosen], features)
-    again = propagate(few, jnp.asarray(group_of_frame(10, 4)))
+    again = give(few, jnp.asarray(group_of_frame(10, 4)))
     jax.tree.map(np.testing.assert_array_equal, again, spread)
 
 
 def test_windows_see_what_the_whole_clip_sees(rng):
     features = jnp.asarray(rng.normal(size=(10, 5)))
-    chosen = representatives(jax.random.key(KEY_SEED), 0, 10, 4)
-    source = representative_of_frame(chosen, 10, 4)
+    source = sources(choose(KEY, 0, 10, 4))
     window = jnp.arange(3, 9)
-    np.testing.assert_array_equal(
-        propagate(features, source[window]), propagate(features, source)[3:9]
-    )
+    np.testing.assert_array_equal(give(features, source[window]), give(features, source)[3:9])
 
 
 def test_a_group_of_one_changes_nothing(rng):
-    features = jnp.asarray(rng.normal(size=(6, 2)))
-    chosen = representatives(jax.random.key(KEY_SEED), 0, 6, 1)
-    source = representative_of_frame(chosen, 6, 1)
-    np.testing.assert_array_equal(propagate(features, source), features)
+    features = jnp.asarray(rng.normal(size=(10, 2)))
+    source = representative_of_frame(jnp.asarray(draws(10, 1)[0]), 10, 1)
+    np.testing.assert_array_equal(give(features, source), features)
 
 
 def test_device_layout_does_not_matter():

@@ -153,7 +153,7 @@ def test_integer_weights_equal_repeated_points(solve, rng):
 @pytest.mark.parametrize("junk", [np.nan, np.inf, 1e30])
 def test_masked_points_have_no_effect(solve, junk, rng):
     ref, drv, weight = person(rng, 8), person(rng, 8), np.array([1, 1, 0, 1, 0, 1, 1, 1.0])
-    expected = solve(*(jnp.asarray(x[weight > 0]) for x in (ref, drv, weight)))
+    expected = compiled(solve)(*(jnp.asarray(x[weight > 0]) for x in (ref, drv, weight)))
     ref[2], drv[4] = junk, junk
     result = fit(solve, ref, drv, weight)
     for x, y in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
@@ -218,12 +218,11 @@ def degenerate_cases():
         yield solve, square, square * [-1, 1], np.ones(4), SolveStatus.ZERO_SPREAD
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("solve", "ref", "drv", "weight", "status"), list(degenerate_cases()))
 def test_degenerate_input_yields_identity_a_reason_and_finite_gradients(
-    solve, ref, drv, weight, status, dtype
+    solve, ref, drv, weight, status
 ):
-    result = fit(solve, ref, drv, weight, dtype)
+    result = fit(solve, ref, drv, weight, np.float32)
     assert result.status == status
     np.testing.assert_array_equal(result.drv_from_ref.linear, np.eye(ref.shape[1]))
     np.testing.assert_array_equal(result.drv_from_ref.offset, np.zeros(ref.shape[1]))
@@ -231,7 +230,7 @@ def test_degenerate_input_yields_identity_a_reason_and_finite_gradients(
         expected = np.average(np.sum((ref - drv) ** 2, axis=1), weights=weight)
         np.testing.assert_allclose(result.residual, expected, rtol=1e-5, atol=1e-9)
 
-    for gradient in gradient_of_sum(solve)(*padded(ref, drv, weight, dtype)):
+    for gradient in gradient_of_sum(solve)(*padded(ref, drv, weight, np.float32)):
         assert np.isfinite(gradient).all()
 
 

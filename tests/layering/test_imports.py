@@ -10,9 +10,12 @@ ROOT = Path(__file__).parents[2]
 
 FLOW = (
     *("io", "pose", "procrustes", "warp", "propagation", "calibrate"),
-    *("conditioning", "model", "sampler", "decode"),
+    *("conditioning", "model", "sampler"),
 )
-ORDER = (*FLOW, "animators", "metrics", "data", "train", "pipeline", "cli", "__main__")
+ORDER = (
+    *FLOW,
+    *("animators", "metrics", "data", "train", "pipeline", "report", "evaluate", "cli", "__main__"),
+)
 # Imported from anywhere, importing only each other.
 SHARED = ("_types", "_numerics", "_version", "errors", "sharding")
 # Stages that get less than all that lies to their left.
@@ -21,7 +24,7 @@ NARROWER = {"metrics": FLOW, "data": ("io", "pose", "procrustes", "warp")}
 PACKAGE_ROOT = "calibrate"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
-    "cv2": ("io", "pose", "data"),
+    "cv2": ("io", "pose", "data", "conditioning", "report", "evaluate"),
     "flax": ("model", "animators", "train"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
     **dict.fromkeys(("convert", "scripts", "tests"), ()),

@@ -17,7 +17,7 @@ from tpc_jax.model.config import Config, MotionConfig, PoseNetConfig, UNetConfig
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.pose_net import PoseNet
 from tpc_jax.model.reference_unet import AppearanceEncoder
-from tpc_jax.model.unet import UNet
+from tpc_jax.model.unet import UNet, token_grids
 from tpc_jax.model.vae import VAE
 from tpc_jax.sampler.schedule import ScheduleConfig
 
@@ -116,6 +116,37 @@ class TinyAnimator:
 
     config: TinyConfig = dataclasses.field(default_factory=TinyConfig)
     features_depend_on_t: bool = False
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the canvas in pixels."""
+        return self.config.image_size, self.config.image_size
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one frame's latents."""
+        height, width = (side // self.config.vae.downscale for side in self.image_size)
+        return height, width, self.config.vae.latent_channels
+
+    @property
+    def token_grids(self) -> tuple[tuple[int, int], ...]:
+        """Token grid of each transformer in execution order."""
+        return token_grids(self.config.unet, *self.latent_shape[:2])
+
+    @property
+    def schedule(self) -> ScheduleConfig:
+        """The diffusion process."""
+        return self.config.schedule
+
+    @property
+    def window_length(self) -> int:
+        """Frames denoised together."""
+        return self.config.window_length
+
+    @property
+    def window_overlap(self) -> int:
+        """Frames that neighbouring windows share."""
+        return self.config.window_overlap
 
     def encode(
         self, params: Params, images: Float[Array, "images height width 3"]

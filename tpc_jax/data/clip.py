@@ -125,7 +125,7 @@ def render_clip(
     return Clip(pictures, keypoints, conf, parts, mask)
 
 
-def _sample_visible_scene(rng: np.random.Generator, person: Person) -> Scene:
+def sample_visible_scene(rng: np.random.Generator, person: Person) -> Scene:
     """Draw scenes until one differs clearly from the person's main colours."""
     scene = sample_scene(rng)
     for _ in range(4):
@@ -157,7 +157,7 @@ def sample_clip(
         The clip.
     """
     person = sample_person(rng)
-    scene = _sample_visible_scene(rng, person)
+    scene = sample_visible_scene(rng, person)
     motion = sample_motion(rng, num_frames)
     return render_clip(
         person, scene, motion, size, person_transform=person_transform, frames=frames

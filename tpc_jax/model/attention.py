@@ -19,7 +19,6 @@ CPU_LOGITS = 1 << 19
 ACCELERATOR_LOGITS = 1 << 28
 
 
-
 class ReferenceTokens(NamedTuple):
     """What one self-attention layer reads beside its own tokens.
 
@@ -127,8 +126,11 @@ class Attention(nnx.Module):
         """Attend to [self | reference | calibrated persons] with this layer's own projections.
 
         `images` is batch times frames, batch-major. Parts shared by all frames are projected once.
+
+        Raises:
+            ValueError: There are key bits but no query bits.
         """
-        parts = [self._project_part(tokens, x.shape[0]) for tokens in references.tokens]
+        parts = [self._project_part(t.astype(x.dtype), x.shape[0]) for t in references.tokens]
         keys, values = zip((self.to_k(x), self.to_v(x)), *parts, strict=True)
         query_bits, key_bits = _flat_bits(references, x.shape[0], x.shape[1])
         out = attend(
@@ -159,6 +161,8 @@ def _per_image(x, images: int):
 
 def _flat_bits(references: ReferenceTokens, images: int, tokens: int):
     if references.query_bits is None:
+        if any(bits is not None for bits in references.key_bits):
+            raise ValueError("key_bits without query_bits would leave every key visible")
         return None, None
     own = jnp.full((images, tokens), EVERYONE, jnp.uint32)
     key_bits = [own]

@@ -17,8 +17,9 @@ from tpc_jax.model.layers import Downsample, ResnetBlock, Upsample
 from tpc_jax.model.motion import TemporalTransformer
 from tpc_jax.model.transformer import NormedTokens, SpatialTransformer
 
-Pictures = Float[Array, "images h w channels"]
-Tokens = Float[Array, "images tokens channels"]
+# Only the number of images stays the same in a block: `_` says so to the type checks of the tests.
+Pictures = Float[Array, "images _h _w _channels"]
+Tokens = Float[Array, "images _tokens _channels"]
 
 
 class Conditions(NamedTuple):

@@ -6,6 +6,7 @@ Parameters are stored as a flat dict by dotted path, so that no list index can b
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -22,13 +23,19 @@ CONFIG_FILE = "config.json"
 PARAMS_FOLDER = "params"
 
 
-def save_checkpoint(directory: Path, config: Mapping[str, Any], params: Params) -> None:
+def save_checkpoint(
+    directory: Path,
+    config: Mapping[str, Any],
+    params: Params,
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write a model; the folder appears under its name only when complete.
 
     Args:
         directory: Folder to create; must not exist.
         config: Plain values, among them "animator".
         params: Nested dict of arrays, one entry per network.
+        files: Further text files by name, such as a model card.
 
     Raises:
         UserError: The folder exists or cannot be written.
@@ -37,6 +44,8 @@ def save_checkpoint(directory: Path, config: Mapping[str, Any], params: Params) 
         raise UserError(f"{directory}: exists already; remove it or choose another folder")
     with atomic_path(directory, directory=True) as partial:
         (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        for name, text in files.items():
+            (partial / name).write_text(text)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save((partial / PARAMS_FOLDER).absolute(), P.flatten(params))
 
@@ -83,10 +92,10 @@ def load_params(
         raise UserError(f"{directory}: {error}") from error
     except FileNotFoundError:
         raise UserError(f"{folder}: missing; the model is incomplete, make it again") from None
-    params = {
-        name: P.unflatten(network, {path: flat[f"{name}.{path}"] for path in P.flatten(network.spec)})
-        for name, network in networks.items()
-    }
+    params = {}
+    for name, network in networks.items():
+        own = {path: flat[f"{name}.{path}"] for path in P.flatten(network.spec)}
+        params[name] = P.unflatten(network, own)
     return P.cast(params, dtype)
 
 

@@ -5,7 +5,10 @@ Defaults are those of Stable Diffusion 1.5, so a config file only says what diff
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+
+# Not `typing.Self`, which the type checks of the tests cannot read.
+ConfigType = TypeVar("ConfigType", bound="Config")
 
 
 class Config:
@@ -18,7 +21,7 @@ class Config:
     NESTED: ClassVar[Mapping[str, type["Config"]]] = {}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[ConfigType], values: Mapping[str, Any]) -> ConfigType:
         """Build the config from plain values; nested configs are mappings, tuples may be lists.
 
         Raises:

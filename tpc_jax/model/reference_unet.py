@@ -14,6 +14,8 @@ class AppearanceEncoder(UNetTrunk):
     """A UNet over single pictures that ends at the normed tokens of its last transformer."""
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
+        if not config.attention_levels[0]:
+            raise ValueError("an appearance encoder needs attention at the finest level")
         config = dataclasses.replace(config, motion=None, norm_over_frames=False)
         super().__init__(config, ends_in_tokens=True, rngs=rngs)
 
@@ -22,7 +24,7 @@ class AppearanceEncoder(UNetTrunk):
         latents: Float[Array, "pictures h w channels"],
         timesteps: Float[Array, " pictures"],
         context: Float[Array, "pictures ctx_tokens ctx_channels"] | None = None,
-    ) -> tuple[Float[Array, "pictures tokens width"] | None, ...]:
+    ) -> tuple[Float[Array, "pictures _tokens _width"] | None, ...]:
         """Return the reference features of clean latents.
 
         Args:
@@ -36,7 +38,9 @@ class AppearanceEncoder(UNetTrunk):
 
         Source: MagicAnimate `appearance_encoder.py`, `mutual_self_attention.py` (writer).
         """
-        x = self.conv_in(latents.astype(self.conv_in.kernel.dtype))
+        dtype = self.conv_in.kernel.dtype
+        context = None if context is None else context.astype(dtype)
+        x = self.conv_in(latents.astype(dtype))
         conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
         _, normed = self._run(x, conditions, (None,) * sum(num_transformers(self.config)))
         reads = reading_transformers(self.config)

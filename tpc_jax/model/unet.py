@@ -1,5 +1,6 @@
 """The denoiser: a Stable Diffusion UNet over frames that reads reference features."""
 
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -50,15 +51,21 @@ class UNetTrunk(nnx.Module):
         x: Float[Array, "images h w channels"],
         conditions: Conditions,
         references: Sequence[ReferenceTokens | None],
-        residuals: Sequence[Float[Array, "images h w channels"]] = (),
+        residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
     ):
         """Return the last pictures and the normed tokens of every transformer.
 
         `residuals` are added to the skips, and the last one to the mid block's output, after the
         complete down pass (ControlNet).
         """
-        queue = list(references)
-        take = lambda count: [queue.pop(0) for _ in range(count)]  # noqa: E731
+        if (conditions.context is None) != (self.config.cross_attention_dim is None):
+            wanted = self.config.cross_attention_dim
+            raise ValueError(f"context must be given exactly if cross_attention_dim ({wanted}) is")
+        queue = iter(references)
+
+        def take(count: int) -> list[ReferenceTokens | None]:
+            return list(itertools.islice(queue, count))
+
         skips, normed = [x], []
         for block in self.down_blocks:
             x, new_skips, tokens = block(x, conditions, take(block.num_transformers))
@@ -68,8 +75,8 @@ class UNetTrunk(nnx.Module):
         normed += tokens
         if residuals:
             *skip_residuals, mid_residual = residuals
-            skips = [s + r for s, r in zip(skips, skip_residuals, strict=True)]
-            x = x + mid_residual
+            skips = [s + r.astype(s.dtype) for s, r in zip(skips, skip_residuals, strict=True)]
+            x = x + mid_residual.astype(x.dtype)
         for block in self.up_blocks:
             x, skips, tokens = block(x, skips, conditions, take(block.num_transformers))
             normed += tokens
@@ -116,7 +123,7 @@ class UNet(UNetTrunk):
         context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
         pose: Float[Array, "batch frames h w pose_channels"] | None = None,
         references: Sequence[ReferenceTokens | None] | None = None,
-        residuals: Sequence[Float[Array, "images h2 w2 c2"]] = (),
+        residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
     ) -> Float[Array, "batch frames h w out_channels"]:
         """Predict noise, velocity or sample of a window of frames.
 
@@ -132,20 +139,29 @@ class UNet(UNetTrunk):
         Returns:
             The prediction, in the dtype of the weights.
 
+        Raises:
+            ValueError: There is not one entry of `references` per transformer, or context is
+                missing or surplus.
+
         Source: diffusers `UNet2DConditionModel`; MagicAnimate `unet_controlnet.py`.
         """
         batch, frames = latents.shape[:2]
-        x = self.conv_in(_fold(latents).astype(self.conv_in.kernel.dtype))
+        dtype = self.conv_in.kernel.dtype
+        x = self.conv_in(_fold(latents).astype(dtype))
         if pose is not None:
-            x = x + _fold(pose)
+            x = x + _fold(pose).astype(dtype)
+        if context is not None:
+            context = jnp.repeat(context.astype(dtype), frames, axis=0)
         conditions = Conditions(
             time=jnp.repeat(self.time_embedding(timesteps), frames, axis=0),
-            context=None if context is None else jnp.repeat(context, frames, axis=0),
+            context=context,
             num_frames=frames,
             pooled_frames=frames if self.config.norm_over_frames else 1,
         )
-        if references is None:
-            references = (None,) * sum(num_transformers(self.config))
+        count = sum(num_transformers(self.config))
+        references = (None,) * count if references is None else references
+        if len(references) != count:
+            raise ValueError(f"references must have {count} entries, got {len(references)}")
         x, _ = self._run(x, conditions, references, residuals)
         x = group_norm(self.conv_norm_out, x, conditions.pooled_frames)
         x = self.conv_out(jax.nn.silu(x))

@@ -32,6 +32,7 @@ SEGMENTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
         "head": (23, 24),
     }
 )
+_MAY_HIDE_A_HEAD = ("right_hand", "left_hand", "right_lower_arm", "left_lower_arm")
 TORSO_BACK, TORSO_FRONT, HEAD_RIGHT, HEAD_LEFT = 1, 2, 23, 24
 
 # Colours are looked up with 6 bits per channel: the table stays in the cache.
@@ -43,8 +44,10 @@ _TOLERANCE = 16.0
 _LEAST_SHARE = 0.8
 # Half the width, in pixels, of the widest seam that compression smears.
 _WIDEST_SEAM = 3
-# A person without a visible head has at least this share of the largest person's area.
-_HEADLESS_SHARE = 0.2
+# A region without head and torso is a person if it has this share of the largest region's area.
+_LONE_SHARE = 0.2
+# A head smaller than this share of the largest head is an error.
+_SPECK_SHARE = 0.1
 
 
 def _palette() -> UInt8[np.ndarray, "parts 3"]:
@@ -111,14 +114,23 @@ def decode_parts(
     return np.stack([_clean(_NEAREST[_quantise(frame)]) for frame in frames])
 
 
+def segment_mask(
+    parts: UInt8[np.ndarray, "height width"], segment: str
+) -> UInt8[np.ndarray, "height width"]:
+    """Mark the pixels of one of `SEGMENTS` with 1."""
+    table = np.zeros(256, np.uint8)
+    table[list(SEGMENTS[segment])] = 1
+    return np.asarray(cv2.LUT(parts, table), np.uint8)
+
+
 def split_people(
     parts: UInt8[np.ndarray, "height width"],
 ) -> list[Bool[np.ndarray, "height width"]]:
     """Divide a part map into people, from left to right.
 
     Connected regions are people; a region with several heads is divided among them by flooding
-    from the heads; small regions without a head (a hand beyond an occluder) go to the nearest
-    person.
+    from the heads; regions that are no person (a hand beyond an occluder, half a face behind a
+    hand) go to the nearest person.
 
     Args:
         parts: Clean part map.
@@ -127,25 +139,30 @@ def split_people(
         One mask per person; their union is the foreground.
     """
     foreground = (parts > 0).astype(np.uint8)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
+    count, regions, stats, centres = cv2.connectedComponentsWithStats(foreground, connectivity=8)
     if count == 1:
         return []
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    heads = _find_heads(parts, int(areas.max()))
-    people, fragments = [], []
+    heads, torso = _number_heads(parts), segment_mask(parts, "torso")
+    areas = stats[:, cv2.CC_STAT_AREA]
+    largest = areas[1:].max()
+    people: list[tuple[float, Bool[np.ndarray, "height width"]]] = []
+    fragments = []
     for region in range(1, count):
         mask = regions == region
         inside = np.unique(heads[mask])
         inside = inside[inside > 0]
-        if len(inside) > 1:
-            people += _flood(parts, mask, heads)
-        elif len(inside) == 1 or areas[region - 1] >= _HEADLESS_SHARE * areas.max():
-            people.append(mask)
+        is_whole = len(inside) > 0 and torso[mask].any()
+        if len(inside) > 1 and is_whole:
+            divided = _flood(parts, mask, heads, inside)
+            people += [(float(np.nonzero(one)[1].mean()), one) for one in divided]
+        elif is_whole or areas[region] >= _LONE_SHARE * largest:
+            people.append((float(centres[region, 0]), mask))
         else:
             fragments.append(mask)
-    if fragments:
-        _join_fragments(people, fragments)
-    return sorted(people, key=lambda mask: float(np.nonzero(mask)[1].mean()))
+    people.sort(key=lambda person: person[0])
+    masks = [mask for _, mask in people]
+    _join_fragments(masks, fragments)
+    return masks
 
 
 def _lookup() -> tuple[UInt8[np.ndarray, " colours"], Float[np.ndarray, " colours"]]:
@@ -199,38 +216,50 @@ def _refill(
     return np.where(domain, part_of_label[nearest], parts)
 
 
-def _find_heads(
-    parts: UInt8[np.ndarray, "height width"], largest: int
-) -> np.ndarray:
-    """Number the heads 1, 2, ...; specks that are no head of the largest person's kind are 0."""
-    head = np.isin(parts, SEGMENTS["head"]).astype(np.uint8)
+def _number_heads(parts: UInt8[np.ndarray, "height width"]) -> np.ndarray:
+    """Number the heads 1, 2, ...; pieces of one behind a hand or a forearm are one head."""
+    head = segment_mask(parts, "head")
     count, labels, stats, _ = cv2.connectedComponentsWithStats(head, connectivity=8)
-    area = stats[:, cv2.CC_STAT_AREA]
-    keep = area >= 0.01 * largest
+    if count <= 2:
+        return labels
+    reach = int(0.5 * np.sqrt(stats[1:, cv2.CC_STAT_AREA].max())) | 1
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    hiding = np.any([segment_mask(parts, name) for name in _MAY_HIDE_A_HEAD], axis=0)
+    joined = head | (np.asarray(cv2.dilate(head, window)) & hiding)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    sizes = np.bincount(labels[head > 0], minlength=len(stats))
+    keep = sizes >= _SPECK_SHARE * sizes.max()
     keep[0] = False
-    return (np.cumsum(keep) * keep)[labels]
+    return np.where(head > 0, (np.cumsum(keep) * keep)[labels], 0)
 
 
 def _flood(
     parts: UInt8[np.ndarray, "height width"],
     mask: Bool[np.ndarray, "height width"],
     heads: np.ndarray,
+    numbers: np.ndarray,
 ) -> list[Bool[np.ndarray, "height width"]]:
     """Divide one region among its heads; equal parts are flooded before a seam is crossed."""
-    markers = np.where(mask, heads, heads.max() + 1).astype(np.int32)
-    divided = cv2.watershed(PALETTE[parts], markers)
-    numbers = np.unique(heads[mask])
-    # Watershed leaves one-pixel ridges unnumbered.
-    ridge = mask & (divided < 0)
-    filled = np.where(ridge, cv2.dilate(divided.astype(np.float32), np.ones((3, 3))), divided)
-    return [mask & (filled == number) for number in numbers[numbers > 0]]
+    outside = heads.max() + 1
+    divided = cv2.watershed(PALETTE[parts], np.where(mask, heads, outside).astype(np.int32))
+    # The flood leaves ridges one pixel wide without a number; each joins the nearest one.
+    basins = np.where(mask & (divided > 0) & (divided < outside), divided, 0).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (basins == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    number_of_label = np.zeros(int(nearest.max()) + 1, np.uint8)
+    number_of_label[nearest[basins > 0]] = basins[basins > 0]
+    return [mask & (number_of_label[nearest] == number) for number in numbers]
 
 
 def _join_fragments(
     people: list[Bool[np.ndarray, "height width"]],
     fragments: list[Bool[np.ndarray, "height width"]],
 ) -> None:
-    distances = [cv2.distanceTransform(255 - 255 * p.astype(np.uint8), 1, 3) for p in people]
+    """Add each fragment to the nearest person, in place."""
+    if not fragments:
+        return
+    distances = [cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) for mask in people]
     for fragment in fragments:
-        nearest = min(range(len(people)), key=lambda index: distances[index][fragment].min())
+        nearest = int(np.argmin([distance[fragment].min() for distance in distances]))
         people[nearest] |= fragment

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
-from tpc_jax.pose.densepose import HEAD_LEFT, SEGMENTS, TORSO_BACK, TORSO_FRONT
+from tpc_jax.pose.densepose import HEAD_LEFT, SEGMENTS, TORSO_BACK, TORSO_FRONT, segment_mask
+from tpc_jax.pose.densepose_face import locate_face
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX, NUM_KEYPOINTS
 
 # Confidence of a joint whose seam is as long as the limb is wide, and of one guessed from the end
@@ -50,20 +51,6 @@ class _Seam(NamedTuple):
     conf: float
 
 
-# The head of the body model behind DensePose, in metres: across, front to back, vertex to collar.
-_HEAD_BREADTH, _HEAD_DEPTH, _HEAD_HEIGHT = 0.16, 0.195, 0.245
-# Face points on the cylinder: degrees from the nose towards the person's left, metres below the
-# vertex, distance from the axis in radii.
-_FACE_POINTS = {
-    "nose": (0, 0.138, 1.1),
-    "left_eye": (21, 0.095, 1.0),
-    "right_eye": (-21, 0.095, 1.0),
-    "left_ear": (90, 0.112, 0.9),
-    "right_ear": (-90, 0.112, 0.9),
-}
-_TURN_TABLE = np.linspace(-np.pi / 2, np.pi / 2, 181)
-_SHARE_TABLE = 0.5 + (_TURN_TABLE + np.sin(_TURN_TABLE) * np.cos(_TURN_TABLE)) / np.pi
-
 _Point = tuple[Float[np.ndarray, " 2"], float]
 _NOTHING: _Point = (np.zeros(2), 0.0)
 
@@ -98,9 +85,11 @@ def keypoints_from_parts(
     frame = np.array(parts.shape[::-1]) - 1.0
     points: dict[str, _Point] = {}
     for side in ("left", "right"):
-        points |= _arm(body, side, origin, frame)
-        points |= _leg(body, side, origin, frame)
-    points |= _face(body, crop, origin)
+        arm = _arm(body, side, origin, frame)
+        leg = _leg(body, side, origin, frame)
+        points |= _discount(arm, _showing(body, side, "upper_arm"))
+        points |= _discount(leg, _showing(body, side, "upper_leg"))
+    points |= _face(body, crop, origin, parts.shape)
     for name, (position, certainty) in points.items():
         xy[KEYPOINT_INDEX[name]], conf[KEYPOINT_INDEX[name]] = position + origin, certainty
     return Keypoints(xy, conf)
@@ -108,10 +97,8 @@ def keypoints_from_parts(
 
 def _segments(crop: UInt8[np.ndarray, "height width"]) -> dict[str, _Segment]:
     found = {}
-    for name, numbers in SEGMENTS.items():
-        members = np.zeros(256, np.uint8)
-        members[list(numbers)] = 1
-        mask = members[crop]
+    for name in SEGMENTS:
+        mask = segment_mask(crop, name)
         left, top, width, height = cv2.boundingRect(mask)
         if width == 0:
             continue
@@ -124,15 +111,17 @@ def _segments(crop: UInt8[np.ndarray, "height width"]) -> dict[str, _Segment]:
         padded = cv2.copyMakeBorder(mask[window], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
         radius = float(depth.max())
-        core = _positions(depth >= _CORE * radius) + [left, top]
+        core = _positions(depth >= _CORE * radius, left, top)
         found[name] = _Segment(mask, (left, top, left + width, top + height), radius, core)
     return found
 
 
-def _positions(mask: np.ndarray) -> Float[np.ndarray, "pixels 2"]:
-    """Return (x, y) of the non-zero pixels."""
+def _positions(mask: np.ndarray, left: int = 0, top: int = 0) -> Float[np.ndarray, "pixels 2"]:
+    """Return (x, y) of the non-zero pixels of a window with its corner at (left, top)."""
     found = cv2.findNonZero(mask.astype(np.uint8))
-    return np.zeros((0, 2)) if found is None else found[:, 0].astype(float)
+    if found is None:
+        return np.zeros((0, 2))
+    return found.reshape(-1, 2) + np.array([left, top], float)
 
 
 def _seam(body: dict[str, _Segment], first: str, second: str) -> _Seam | None:
@@ -148,7 +137,7 @@ def _seam(body: dict[str, _Segment], first: str, second: str) -> _Seam | None:
     near = np.s_[top:bottom, left:right]
     ours, theirs, window = one.mask[near], two.mask[near], np.ones((3, 3), np.uint8)
     touching = (cv2.dilate(ours, window) & theirs) | (cv2.dilate(theirs, window) & ours)
-    pixels = _positions(touching) + [left, top]
+    pixels = _positions(touching, left, top)
     if len(pixels) == 0:
         return None
     width = 2 * min(one.radius, two.radius)
@@ -161,9 +150,7 @@ def _far_end(segment: _Segment, start: Float[np.ndarray, " 2"]) -> Float[np.ndar
     return segment.core[distance >= distance.max() - 0.5 * segment.radius].mean(axis=0)
 
 
-def _hinge(
-    body: dict[str, _Segment], upper: str, lower: str, root: str, tip: str
-) -> _Point:
+def _hinge(body: dict[str, _Segment], upper: str, lower: str, root: str, tip: str) -> _Point:
     """Locate an elbow or a knee on the seam of the two halves of a limb."""
     seam = _seam(body, upper, lower)
     if seam is None:
@@ -254,60 +241,33 @@ def _leg(
     return {f"{side}_hip": hip, f"{side}_knee": knee, f"{side}_ankle": ankle}
 
 
+def _showing(body: dict[str, _Segment], side: str, segment: str) -> float:
+    """Compare a limb's width with its twin's: a sliver beside the torso is mostly hidden."""
+    radii = [body[name].radius for name in (f"left_{segment}", f"right_{segment}") if name in body]
+    own = body.get(f"{side}_{segment}")
+    return 1.0 if own is None else min(1.0, 1.5 * own.radius / max(radii))
+
+
+def _discount(points: dict[str, _Point], factor: float) -> dict[str, _Point]:
+    return {name: (position, conf * factor) for name, (position, conf) in points.items()}
+
+
 def _face(
     body: dict[str, _Segment],
     crop: UInt8[np.ndarray, "height width"],
     origin: Float[np.ndarray, " 2"],
+    frame_size: tuple[int, int],
 ) -> dict[str, _Point]:
-    """Place the face on an upright elliptic cylinder turned as far as the head's halves tell."""
     if "head" not in body:
         return {}
-    pixels = np.argwhere(body["head"].mask)[:, ::-1].astype(float)
-    centre = pixels.mean(axis=0)
+    pixels = _positions(body["head"].mask)
+    columns, rows = pixels.T.astype(int)
     neck = _seam(body, "head", "torso")
-    up = centre - neck.pixels.mean(axis=0) if neck else np.array([0.0, -1.0])
-    up = up / max(float(np.linalg.norm(up)), 1e-6)
-    right = np.array([-up[1], up[0]])  # the screen's right when the head is upright
-    across, along = (pixels - centre) @ right, (pixels - centre) @ up
-    # The neck is narrower than the head and off its axis: measure the upper part alone.
-    upper = along > np.quantile(along, 0.3)
-    axis, half_width = float(np.median(across[upper])), float(2 * across[upper].std())
-    is_left = crop[body["head"].mask > 0] == HEAD_LEFT
-    turn = _head_turn(across, is_left, crop)
-    # Pixels per metre from the silhouette's width; from its height too where that is all in view.
-    half_metres = np.hypot(_HEAD_BREADTH * np.cos(turn), _HEAD_DEPTH * np.sin(turn)) / 2
-    scale = half_width / half_metres
-    top, bottom = np.quantile(along, 0.995), np.quantile(along, 0.005)
-    at_border = (pixels[along > top - 1] + origin).min() < 2
-    if neck and at_border:
-        top = bottom + _HEAD_HEIGHT * scale
-    elif neck:
-        scale = (scale + (top - bottom) / _HEAD_HEIGHT) / 2
-    points = {}
-    for name, (angle, below, out) in _FACE_POINTS.items():
-        theta = turn + np.deg2rad(angle)
-        x = axis + out * half_width * np.sin(theta)
-        position = centre + x * right + (top - below * scale) * up
-        # An ear seen edge-on still shows; an eye or the nose needs to face the camera.
-        facing = np.cos(theta) + (0.5 if abs(angle) == 90 else 0.1)
-        points[name] = (position, _SEEN * float(np.clip(2 * facing, 0, 1)))
-    return points
-
-
-def _head_turn(
-    across: Float[np.ndarray, " pixels"],
-    is_left: Bool[np.ndarray, " pixels"],
-    crop: UInt8[np.ndarray, "height width"],
-) -> float:
-    """Return the angle of the nose from the camera, positive to the screen's right.
-
-    The seam between the halves runs down the face and down the back of the head. At angle t it
-    divides a cylinder's silhouette, an ellipse, at sin t: (t + sin t cos t) / pi beyond one half.
-    """
-    share = float(1 - is_left.mean())
-    seam = float(np.interp(share, _SHARE_TABLE, _TURN_TABLE))
-    if min(share, 1 - share) > 0.04:
-        is_back = across[is_left].mean() < across[~is_left].mean()
-    else:
-        is_back = (crop == TORSO_BACK).sum() > (crop == TORSO_FRONT).sum()
-    return np.pi - seam if is_back else seam
+    face = locate_face(
+        pixels + origin,
+        crop[rows, columns] == HEAD_LEFT,
+        None if neck is None else neck.pixels.mean(axis=0) + origin,
+        is_back=bool((crop == TORSO_BACK).sum() > (crop == TORSO_FRONT).sum()),
+        frame_size=frame_size,
+    )
+    return {name: (xy - origin, _SEEN * visible) for name, (xy, visible) in face.items()}

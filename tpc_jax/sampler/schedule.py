@@ -80,12 +80,16 @@ def timesteps(config: ScheduleConfig, num_steps: int) -> Int[np.ndarray, " steps
     """Return the training indices a run visits, noisiest first.
 
     Raises:
-        ValueError: More steps than training indices, or none.
+        ValueError: More steps than training indices, or none; the first step would start beyond
+            the last training index.
     """
     count = config.num_train_timesteps
     if not 1 <= num_steps <= count:
         raise ValueError(f"num_steps must be in 1...{count}, got {num_steps}")
     if config.timestep_spacing == "leading":
+        last = (num_steps - 1) * (count // num_steps) + config.steps_offset
+        if last >= count:
+            raise ValueError(f"num_steps {num_steps} starts at timestep {last}, beyond {count - 1}")
         return np.arange(num_steps)[::-1] * (count // num_steps) + config.steps_offset
     # diffusers: arange(count, 0, -count / num_steps), rounded half to even, minus 1.
     return np.round(count - np.arange(num_steps) * (count / num_steps)).astype(int) - 1

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tpc_jax.animators.tiny import TinyAnimator
-from tpc_jax.model import params as P
 from tpc_jax.conditioning.masks import EVERYONE
+from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Network, Params
 from tpc_jax.sampler.schedule import alphas_cumprod

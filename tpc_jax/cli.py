@@ -1,0 +1,297 @@
+"""The `tpc-jax` command: arguments to function calls, progress, error text."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tqdm import tqdm
+
+from tpc_jax.errors import UserError
+
+# The heavy imports (JAX, Flax, OpenCV) are in the commands, so that --help is quick.
+
+Method = Literal["lts", "all", "face", "clip"]
+Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
+RoutingName = Literal["open", "masked", "union", "replace", "composite"]
+Kind = Literal["auto", "densepose", "openpose", "rgb"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """A reference picture and a motion."""
+
+    reference: Path
+    """Picture of the person."""
+    driving: Path
+    """Motion: a DensePose or skeleton rendering, or any video with --driving-keypoints (mp4, gif,
+    folder of pictures, npz)."""
+    reference_keypoints: Path | None = None
+    """Keypoints of the picture: own, COCO, mmpose or OpenPose JSON."""
+    reference_mask: Path | None = None
+    """Mask of the people in the picture; drawn from the keypoints if left out."""
+    driving_keypoints: Path | None = None
+    """Keypoints of the motion; decoded from a rendering if left out."""
+    target_masks: Path | None = None
+    """Person masks of the motion (npz, video or folder); decoded or drawn if left out."""
+    driving_kind: Kind = "auto"
+    """What the motion shows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How the reference is fitted to the motion."""
+
+    method: Method = "lts"
+    """Keypoints that steer the fit: the best half (lts), all, the face, or one fit per clip."""
+    transform: Transform = "similarity"
+    """Kind of transform."""
+    smooth: float = 0.0
+    """Temporal smoothing of the transforms, standard deviation in frames."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Denoising:
+    """How a clip is denoised."""
+
+    tpc: bool = True
+    """Whether calibrated references are used."""
+    routing: RoutingName = "composite"
+    """What the denoiser reads of the calibrated picture beside the original."""
+    group_size: int = 4
+    """Frames that share one calibrated picture at a step (iterative propagation)."""
+    propagation: Literal["random", "first"] = "random"
+    """How the group's picture is chosen at each step."""
+    steps: int = 20
+    """Denoising steps."""
+    guidance_scale: float = 1.0
+    """Classifier-free guidance; 1 means off."""
+    seed: int = 0
+    """Seed of the noise and of the propagation."""
+
+    def options(self):
+        """Return the pipeline's options."""
+        from tpc_jax.pipeline import AnimateOptions
+
+        for name in ("group_size", "steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+        return AnimateOptions(
+            routing=self.routing if self.tpc else None,
+            group_size=self.group_size,
+            policy=self.propagation,
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            seed=self.seed,
+        )
+
+
+def calibrate(
+    inputs: Annotated[Inputs, tyro.conf.OmitArgPrefixes],
+    fit: Annotated[Fit, tyro.conf.OmitArgPrefixes],
+    out: Path,
+) -> None:
+    """Warp the reference onto every frame of a motion; needs no network weights.
+
+    Args:
+        inputs: A reference picture and a motion.
+        fit: How the reference is fitted.
+        out: Folder for calibrated.mp4, calibrated_mask.mp4, overlay.mp4, transforms.json and
+            report.json.
+    """
+    from tpc_jax.report.calibration import write_calibration
+
+    with _stage("reading"):
+        reference, driving = _read(inputs)
+    with _stage("calibrating"):
+        clip = _calibrate(reference, driving, fit)
+    with _stage("writing"):
+        report = write_calibration(out, reference, driving, clip, dataclasses.asdict(fit))
+    before, after = report["mean_iou_before"], report["mean_iou_after"]
+    if before is not None:
+        print(f"mean IoU of reference and target person: {before:.3f} before, {after:.3f} after")
+    filled = sum(person["num_filled_frames"] for person in report["people"])
+    if filled:
+        print(f"{filled} frames had no fit of their own and borrowed one; see transforms.json")
+    print(f"wrote {out}")
+
+
+def animate(
+    inputs: Annotated[Inputs, tyro.conf.OmitArgPrefixes],
+    fit: Annotated[Fit, tyro.conf.OmitArgPrefixes],
+    denoising: Annotated[Denoising, tyro.conf.OmitArgPrefixes],
+    out: Path,
+    model: str = "tiny",
+    compare: bool = False,
+) -> None:
+    """Animate the reference by a motion.
+
+    Args:
+        inputs: A reference picture and a motion.
+        fit: How the reference is fitted.
+        denoising: How the clip is denoised.
+        out: Video to write, mp4 or gif.
+        model: "tiny", the embedded model, or the folder of a trained or converted one.
+        compare: Write reference, pose, result without and result with TPC side by side.
+    """
+    import numpy as np
+
+    from tpc_jax.animators.load import load_animator
+    from tpc_jax.io.images import to_uint8
+    from tpc_jax.io.video import write_video
+    from tpc_jax.pipeline import animate_clip, pose_pictures
+    from tpc_jax.report.sheets import enlarge, side_by_side
+
+    options = denoising.options()
+    if compare and options.routing is None:
+        raise UserError("--compare shows both results; leave out --no-tpc")
+    with _stage("reading"):
+        reference, driving = _read(inputs)
+        animator, params = load_animator(model)
+    clip = None
+    if options.routing is not None:
+        with _stage("calibrating"):
+            clip = _calibrate(reference, driving, fit)
+
+    def run(name: str, options):
+        with _bar(name, options.steps) as update:
+            return animate_clip(animator, params, reference, driving, clip, options, update)
+
+    video = run("denoising", options)
+    if compare:
+        plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
+        still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
+        pose = to_uint8(pose_pictures(driving, animator.image_size))
+        video = side_by_side([still, pose, plain, video])
+    write_video(out, enlarge(video), driving.fps)
+    print(f"wrote {out}")
+
+
+def demo(out: Path = Path("out/demo"), model: str = "tiny", quick: bool = False) -> None:
+    """Animate a built-in misaligned person with and without calibration and score both.
+
+    Args:
+        out: Folder for the videos, contact_sheet.png and report.json.
+        model: "tiny" or the folder of another model of its kind.
+        quick: Fewer frames and steps.
+    """
+    from tpc_jax.animators.load import load_animator
+    from tpc_jax.evaluate.demo import run_demo
+    from tpc_jax.pipeline import AnimateOptions
+
+    options = AnimateOptions(steps=6 if quick else 20)
+    with _stage("loading"):
+        animator, params = load_animator(model)
+    with tqdm(total=3 * options.steps, desc="denoising", unit="step") as bar:
+        report = run_demo(
+            animator, params, out, options, num_frames=8 if quick else 16,
+            progress=lambda name, step: bar.set_postfix(clip=name, refresh=False) or bar.update(),
+        )  # fmt: skip
+    print(f"{'':14}{'person PSNR':>12}{'PSNR':>8}{'SSIM':>8}")
+    for name in ("aligned", "without_tpc", "with_tpc"):
+        row = [report[measure][name] for measure in ("foreground_psnr", "psnr", "ssim")]
+        print(f"{name:14}{row[0]:12.2f}{row[1]:8.2f}{row[2]:8.3f}")
+    print(f"wrote {out}")
+
+
+def train(out: Path, runs: Path = Path("runs/tiny"), config: Path | None = None) -> None:
+    """Train `tiny` from nothing; a stopped training goes on where it was.
+
+    Args:
+        out: Folder of the finished model.
+        runs: Working folder: checkpoints and loss curves.
+        config: TOML or JSON file with overrides of the settings.
+    """
+    from tpc_jax.train.config import TrainConfig
+    from tpc_jax.train.export import export_model
+    from tpc_jax.train.tiny import train_tiny
+
+    if out.exists():
+        raise UserError(f"{out}: exists already; remove it or choose another folder")
+    try:
+        settings = TrainConfig.from_dict(read_settings(config) if config else {})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{config}: {error}") from error
+    model, params = train_tiny(settings, runs)
+    export_model(out, runs, settings, model, params)
+    print(f"wrote {out}")
+
+
+def read_settings(path: Path) -> dict:
+    """Read a TOML or JSON file of settings.
+
+    Raises:
+        UserError: The file is missing or malformed.
+    """
+    import json
+
+    try:
+        text = path.read_text()
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError:
+        raise UserError(f"{path}: cannot be read; check the path") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; mend the file") from error
+
+
+def _read(inputs: Inputs):
+    from tpc_jax.pipeline import load_reference
+    from tpc_jax.pose.reading import read_driving
+
+    reference = load_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
+    driving = read_driving(
+        inputs.driving,
+        kind=inputs.driving_kind,
+        keypoints_path=inputs.driving_keypoints,
+        masks_path=inputs.target_masks,
+    )
+    return reference, driving
+
+
+def _calibrate(reference, driving, fit: Fit):
+    from tpc_jax.pipeline import calibrate_clip
+
+    return calibrate_clip(
+        reference, driving, method=fit.method, model=fit.transform, smooth_sigma=fit.smooth
+    )
+
+
+@contextlib.contextmanager
+def _stage(name: str) -> Iterator[None]:
+    """Say what goes on and how long it took."""
+    print(f"{name} ...", end="", file=sys.stderr, flush=True)
+    began = time.perf_counter()
+    try:
+        yield
+    except BaseException:
+        print(file=sys.stderr)
+        raise
+    print(f" {time.perf_counter() - began:.1f} s", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    with tqdm(total=total, desc=name, unit="step") as bar:
+        yield lambda step: bar.update()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; user errors end as one line and exit code 2, Ctrl-C as 130."""
+    commands = {"calibrate": calibrate, "animate": animate, "demo": demo, "train": train}
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="tpc-jax", args=arguments)
+    except UserError as error:
+        print(f"tpc-jax: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("tpc-jax: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

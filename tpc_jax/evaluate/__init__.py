@@ -1,0 +1,1 @@
+"""Evaluation on synthetic people, where the truth is known: the demo and the sensitivity study."""

@@ -1,0 +1,1 @@
+"""What a run shows a person: videos, pictures, tables and JSON files."""

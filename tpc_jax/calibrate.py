@@ -15,6 +15,7 @@ from tpc_jax._numerics import safe_divide, safe_sqrt, weighted_mean
 from tpc_jax._types import Keypoints, ProcrustesResult, SolveStatus, SubsetFit, Transform2D
 from tpc_jax.pose.filtering import DEFAULT_TAU, visible
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS, SUBSETS
+from tpc_jax.procrustes.robust import DEFAULT_BAND, DEFAULT_BAND_FLOOR
 from tpc_jax.procrustes.solve import MODELS, Solver
 from tpc_jax.procrustes.subsets import fit_trimmed
 from tpc_jax.procrustes.transform import apply, scale_of, smooth
@@ -56,8 +57,8 @@ def calibrate(
     smooth_sigma: float = 0.0,
     scale_range: tuple[float, float] = (0.05, 20.0),
     coverage: float = 0.5,
-    band: float = 2.5,
-    band_floor: float = 0.02,
+    band: float = DEFAULT_BAND,
+    band_floor: float = DEFAULT_BAND_FLOOR,
 ) -> Calibration:
     """Fit the transforms that carry the reference person onto every driving frame.
 

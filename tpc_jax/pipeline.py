@@ -165,14 +165,14 @@ def calibrate_clip(
         reference.keypoints,
         driving.keypoints,
         tau=tau,
-        reference_size=reference.image.shape[:2],
-        driving_size=size,
+        reference_size=reference.image.shape[1::-1],
+        driving_size=size[::-1],
     )
     keypoints = select_people(driving.keypoints, order)
     _require_common_points(reference.keypoints, keypoints, tau)
     calibration = jax.tree.map(
         np.asarray,
-        calibrate(
+        _jit_calibrate(
             reference.keypoints, keypoints, method=method, model=model, tau=tau,
             smooth_sigma=smooth_sigma,
         ),
@@ -184,6 +184,9 @@ def calibrate_clip(
     ]
     images, masks = (np.stack(column) for column in zip(*warped, strict=True))
     return CalibratedClip(calibration, images, masks, keypoints, _target_masks(driving, order))
+
+
+_jit_calibrate = jax.jit(calibrate, static_argnames=("method", "model", "tau", "smooth_sigma"))
 
 
 def _require_common_points(reference: Keypoints, driving: Keypoints, tau: float) -> None:
@@ -329,13 +332,9 @@ def to_model_range(images):
 def _in_chunks(function, params: Params, x):
     """Apply a jitted function to a few pictures at a time, the last few padded by repeats."""
     count = len(x)
-    padded = jnp.concatenate([x, jnp.repeat(x[-1:], -count % _PICTURES_AT_ONCE, axis=0)])
-    if count == 1:
-        return function(params, x)
-    chunks = [
-        function(params, padded[start : start + _PICTURES_AT_ONCE])
-        for start in range(0, len(padded), _PICTURES_AT_ONCE)
-    ]
+    size = min(count, _PICTURES_AT_ONCE)
+    padded = jnp.concatenate([x, jnp.repeat(x[-1:], -count % size, axis=0)])
+    chunks = [function(params, padded[at : at + size]) for at in range(0, len(padded), size)]
     return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *chunks)
 
 

@@ -3,13 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tpc_jax._numerics import (
-    gaussian_smooth,
-    safe_divide,
-    safe_sqrt,
-    weighted_mean,
-    weighted_spread,
-)
+from tpc_jax import _numerics
+from tpc_jax._numerics import safe_divide, safe_sqrt
+
+weighted_mean, weighted_spread = map(jax.jit, (_numerics.weighted_mean, _numerics.weighted_spread))
+gaussian_smooth = jax.jit(_numerics.gaussian_smooth, static_argnums=2)
 
 
 def test_safe_divide_has_a_finite_value_and_gradient_at_zero():

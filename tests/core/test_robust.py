@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,23 +6,25 @@ import pytest
 from tpc_jax.procrustes.robust import admit_inliers, trimmed_variance_ratio
 
 
-@pytest.mark.parametrize("coverage", [0.5, 0.75, 0.95])
-def test_trimmed_variance_ratio_matches_sampling(coverage, rng):
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.95, 1.0])
+def test_trimmed_variance_ratio_matches_sampling(share, rng):
     squared = np.sort(np.sum(rng.normal(size=(400_000, 2)) ** 2, axis=1))
-    kept = squared[: int(coverage * len(squared))]
-    assert trimmed_variance_ratio(coverage) == pytest.approx(kept.mean() / 2, rel=0.01)
+    kept = squared[: int(share * len(squared))]
+    ratio = trimmed_variance_ratio(jnp.asarray(share))
+    assert ratio == pytest.approx(kept.mean() / 2, rel=0.01)
 
 
-def test_nothing_trimmed_needs_no_correction():
-    assert trimmed_variance_ratio(1.0) == 1.0
-    with pytest.raises(ValueError, match=r"coverage must lie in \(0, 1\]"):
-        trimmed_variance_ratio(0.0)
+def test_nothing_kept_needs_no_correction():
+    assert trimmed_variance_ratio(jnp.asarray(0.0)) == 1.0
+
+
+compiled = jax.jit(admit_inliers, static_argnames=("band", "band_floor"))
 
 
 def admit(squared_error, subset, valid, **options):
-    defaults = {"coverage": 1.0, "band": 2.0, "band_floor": 0.02}
+    defaults = {"band": 2.0, "band_floor": 0.02}
     return np.asarray(
-        admit_inliers(
+        compiled(
             jnp.asarray(squared_error, float), jnp.asarray(subset), jnp.asarray(valid),
             jnp.asarray(100.0), **(defaults | options),
         )
@@ -29,8 +32,10 @@ def admit(squared_error, subset, valid, **options):
 
 
 def test_band_scales_with_the_deviation_of_the_subset():
-    # Five points of squared error 12 leave six degrees of freedom: variance 10, band 40.
-    squared = [12, 12, 12, 12, 12, 39, 41]
+    # Five of seven points with squared error 12 and six degrees of freedom.
+    ratio = float(trimmed_variance_ratio(jnp.asarray(5 / 7)))
+    limit = 2.0**2 * 5 * 12 / 6 / ratio
+    squared = [12, 12, 12, 12, 12, 0.99 * limit, 1.01 * limit]
     subset = [True] * 5 + [False] * 2
     assert list(admit(squared, subset, [True] * 7)) == [True] * 6 + [False]
 

@@ -127,6 +127,22 @@ def test_seven_of_seventeen_points_moved_anywhere(kind, dtype, rng):
         assert np.linalg.norm(shift) < 0.01 * scale * np.sqrt(ref.var(axis=0).sum())
 
 
+def test_noise_and_seven_moved_points_together(rng):
+    errors = []
+    for _ in range(20):
+        ref = person(rng)
+        linear, offset = random_similarity(rng)
+        scale = np.sqrt(np.linalg.det(linear))
+        drv = ref @ linear.T + offset + 0.01 * 125 * scale * rng.normal(size=(17, 2))
+        moved = rng.permutation(17)[:7]
+        drv[moved] += 80 * scale * rng.normal(size=(7, 2))
+        found = fit(ref, drv, np.ones(17)).fit.drv_from_ref
+        errors.append(np.abs(found.linear - linear).max() / scale)
+    # Ten true inliers would give 0.01 / sqrt(10) = 0.003; a few near misses are let in.
+    assert np.median(errors) < 0.01
+    assert max(errors) < 0.05
+
+
 def test_reweighting_admits_all_inliers_and_no_outlier(rng):
     ref = person(rng)
     linear, offset = random_similarity(rng)

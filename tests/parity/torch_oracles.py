@@ -10,6 +10,8 @@ import torch
 from convert.rules import apply_rules, find_target, transform
 from tpc_jax.model import params as P
 
+torch.set_num_threads(1)  # on a busy machine threads that wait for each other cost seconds
+
 LAYER, BLOCK, NETWORK = 1e-5, 1e-4, 1e-3  # largest absolute difference in float32
 
 # Tiny networks run for milliseconds and compile for seconds: skip what makes programs fast.
@@ -20,10 +22,10 @@ def randomized(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Give every parameter random values, those that start at zero or one included."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for name, parameter in module.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim == 1:
-                parameter.add_(0.2 * noise)
+                parameter.copy_(0.2 * noise + float(name.endswith("weight")))
             else:
                 parameter.copy_(noise / parameter[0].numel() ** 0.5)
     return module.eval()

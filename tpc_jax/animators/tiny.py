@@ -21,7 +21,7 @@ from tpc_jax.model.unet import UNet, token_grids
 from tpc_jax.model.vae import VAE
 from tpc_jax.sampler.schedule import ScheduleConfig
 
-_LATENT_CHANNELS = 12
+_LATENT_CHANNELS = 32
 _WIDTHS = (96, 128)
 _GROUPS = 8
 _HEADS = 2
@@ -30,10 +30,10 @@ _HEADS = 2
 def _vae() -> VAEConfig:
     return VAEConfig(
         latent_channels=_LATENT_CHANNELS,
-        block_out_channels=(48, 96),
+        block_out_channels=(96,),
         layers_per_block=1,
         norm_num_groups=_GROUPS,
-        patch_size=2,
+        patch_size=4,
     )
 
 

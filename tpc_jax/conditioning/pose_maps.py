@@ -30,6 +30,7 @@ _LIMBS = (
     (0, 1, 24), (0, 2, 23), (1, 3, 24), (2, 4, 23),
 )  # fmt: skip
 _SUBPIXEL_BITS = 4
+_FAR = 1e6
 
 
 def _color_table() -> UInt8[np.ndarray, "25 3"]:
@@ -59,7 +60,7 @@ def skeleton_picture(
 
     Args:
         xy: COCO-17 positions in pixels of the picture.
-        is_visible: Which points may be drawn; a limb needs both ends.
+        is_visible: Which points may be drawn; a limb needs both ends. A NaN is never drawn.
         height: Picture height.
         width: Picture width.
 
@@ -78,7 +79,10 @@ def draw_skeleton_lines(
 ) -> None:
     """Draw one person's limbs onto an RGB picture, in place."""
     thickness = max(1, round(min(canvas.shape[:2]) / 64))
-    points = np.round(np.where(is_visible[:, None], xy, 0) * 2**_SUBPIXEL_BITS).astype(int)
+    is_visible = is_visible & np.isfinite(xy).all(axis=-1)
+    # OpenCV's fixed-point numbers overflow far outside the canvas.
+    points = np.clip(np.where(is_visible[:, None], xy, 0), -_FAR, _FAR)
+    points = np.round(points * 2**_SUBPIXEL_BITS).astype(int)
     for start, end, part in _LIMBS:
         if is_visible[start] and is_visible[end]:
             cv2.line(

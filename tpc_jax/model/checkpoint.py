@@ -58,13 +58,16 @@ def read_config(directory: Path) -> dict[str, Any]:
     """
     path = directory / CONFIG_FILE
     try:
-        return json.loads(path.read_text())
+        config = json.loads(path.read_text())
     except OSError:
         raise UserError(
             f"{directory}: no {CONFIG_FILE} there; give the folder of a converted or trained model"
         ) from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); restore the file") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not a table of settings; restore the file")
+    return config
 
 
 def load_params(
@@ -82,21 +85,34 @@ def load_params(
     """
     wanted = {name: network.spec for name, network in networks.items()}
     folder = (directory / PARAMS_FOLDER).absolute()
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            metadata = checkpointer.metadata(folder).item_metadata.tree
-            stored = {path: jax.ShapeDtypeStruct(m.shape, m.dtype) for path, m in metadata.items()}
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = _stored_shapes(checkpointer, folder)
+        try:
             P.check(Network(None, wanted), stored)
+        except ValueError as error:
+            raise UserError(f"{directory}: {error}") from error
+        try:
             flat = checkpointer.restore(folder, _on_one_device(stored))
-    except ValueError as error:
-        raise UserError(f"{directory}: {error}") from error
-    except FileNotFoundError:
-        raise UserError(f"{folder}: missing; the model is incomplete, make it again") from None
+        except Exception as error:  # Orbax raises no narrower one for damaged files.
+            raise _damaged(folder) from error
     params = {}
     for name, network in networks.items():
         own = {path: flat[f"{name}.{path}"] for path in P.flatten(network.spec)}
         params[name] = P.unflatten(network, own)
     return P.cast(params, dtype)
+
+
+def _stored_shapes(checkpointer, folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
+    metadata = checkpointer.metadata(folder).item_metadata if folder.is_dir() else None
+    if metadata is None:
+        raise _damaged(folder)
+    return {
+        path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in metadata.tree.items()
+    }
+
+
+def _damaged(folder: Path) -> UserError:
+    return UserError(f"{folder}: missing or damaged; train or convert the model again")
 
 
 def _on_one_device(stored: Mapping[str, jax.ShapeDtypeStruct]):

@@ -25,17 +25,20 @@ class Config:
         """Build the config from plain values; nested configs are mappings, tuples may be lists.
 
         Raises:
-            ValueError: A key is unknown.
+            ValueError: A key is unknown, or a value is not among the field's choices.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise ValueError(f"unknown {cls.__name__} keys {unknown}; known: {sorted(fields)}")
-        return cls(**{name: cls._read(name, value) for name, value in values.items()})
+        return cls(**{name: cls._read(fields[name], value) for name, value in values.items()})
 
     @classmethod
-    def _read(cls, name: str, value: Any) -> Any:
-        nested = cls.NESTED.get(name)
+    def _read(cls, field: dataclasses.Field, value: Any) -> Any:
+        choices = get_args(field.type)
+        if get_origin(field.type) is Literal and value not in choices:
+            raise ValueError(f"{field.name} must be one of {choices}, got {value!r}")
+        nested = cls.NESTED.get(field.name)
         if nested is not None and value is not None:
             return nested.from_dict(value)
         return tuple(value) if isinstance(value, list) else value
@@ -43,13 +46,6 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` reads back."""
         return dataclasses.asdict(self)
-
-    def __post_init__(self):
-        """Check the fields that have a fixed choice of values."""
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), get_args(field.type)
-            if get_origin(field.type) is Literal and value not in choices:
-                raise ValueError(f"{field.name} must be one of {choices}, got {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +99,6 @@ class UNetConfig(Config):
 
     def __post_init__(self):
         """Check that the levels agree."""
-        super().__post_init__()
         if len(self.attention_levels) != len(self.block_out_channels):
             raise ValueError(
                 f"attention_levels must have one entry per level ({len(self.block_out_channels)}), "

@@ -93,7 +93,7 @@ def check(network: Network, flat: Mapping[str, Any]) -> None:
         raise ValueError(f"{len(faults)} parameters do not fit the network:\n" + "\n".join(faults))
 
 
-def cast(params: Params, dtype: jnp.dtype) -> Params:
+def cast(params: Params, dtype: jnp.dtype | type) -> Params:
     """Cast every floating-point leaf."""
     return jax.tree.map(
         lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, params

@@ -1,32 +1,36 @@
 """The inlier band of a trimmed fit: which points are close enough to be counted in."""
 
 import jax.numpy as jnp
-import numpy as np
+from jax.scipy.special import xlogy
 from jaxtyping import Array, Bool, Float
 
-from tpc_jax._numerics import safe_sqrt
+from tpc_jax._numerics import safe_divide, safe_sqrt
+
+# Five deviations, where Gaussian errors would ask for three: poses differ by whole limbs, and
+# sigma, taken from the half that agrees best, knows little of them. Between frames of four driving
+# videos the mean IoU of the warped masks is 0.692 for no band, 0.697 for 3, 0.699 for 5 and 6,
+# 0.692 for 12.
+DEFAULT_BAND = 5.0
+# No detector places a joint better than this share of the person's size.
+DEFAULT_BAND_FLOOR = 0.02
 
 # Parameters of a planar similarity, each worth one residual coordinate.
 _SIMILARITY_DOF = 4
 
 
-def trimmed_variance_ratio(coverage: float) -> float:
+def trimmed_variance_ratio(share: Float[Array, ""]) -> Float[Array, ""]:
     """Return how much the variance of the closest share of Gaussian errors understates the whole.
 
     Squared planar errors are exponential with mean 2 sigma^2; this is the mean of those below the
-    `coverage` quantile, over 2 sigma^2.
+    `share` quantile, over 2 sigma^2.
 
     Args:
-        coverage: The share that was kept, in (0, 1].
+        share: The share that was kept, in [0, 1]; of nothing the ratio is 1.
 
     Source: own derivation (consistency factor of least trimmed squares for two dimensions).
     """
-    if not 0 < coverage <= 1:
-        raise ValueError(f"coverage must lie in (0, 1], got {coverage}")
-    if coverage == 1:
-        return 1.0
-    rest = 1 - coverage
-    return float((coverage + rest * np.log(rest)) / coverage)
+    rest = 1 - share
+    return safe_divide(share + xlogy(rest, rest), share, fallback=1.0)
 
 
 def admit_inliers(
@@ -35,7 +39,6 @@ def admit_inliers(
     valid: Bool[Array, " points"],
     size: Float[Array, ""],
     *,
-    coverage: float,
     band: float,
     band_floor: float,
 ) -> Bool[Array, " points"]:
@@ -50,15 +53,15 @@ def admit_inliers(
         subset: The points that were fitted, which always stay.
         valid: The points that may be admitted.
         size: Root mean square distance of the person's points from their centre, in pixels.
-        coverage: Share of the valid points that was fitted.
         band: Half width of the band in deviations; 0 admits only by the floor.
-        band_floor: Half width in person sizes that is always admitted: no detector is better.
+        band_floor: Half width in person sizes that is always admitted.
 
     Source: one-step reweighted least squares of Rousseeuw and Leroy (1987); corrections ours.
     """
     num_fitted = jnp.sum(subset).astype(squared_error.dtype)
     kept = jnp.where(subset, squared_error, jnp.zeros_like(squared_error))
     degrees = jnp.maximum(2 * num_fitted - _SIMILARITY_DOF, 1)
-    variance = jnp.sum(kept) / degrees / trimmed_variance_ratio(coverage)
+    share = num_fitted / jnp.maximum(jnp.sum(valid).astype(num_fitted.dtype), 1)
+    variance = jnp.sum(kept) / degrees / trimmed_variance_ratio(share)
     limit = jnp.maximum(band * safe_sqrt(variance), band_floor * size)
     return subset | (valid & (squared_error <= limit**2))

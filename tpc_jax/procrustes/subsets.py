@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tpc_jax._numerics import safe_divide, weighted_spread
 from tpc_jax._types import SolveStatus, SubsetFit
-from tpc_jax.procrustes.robust import admit_inliers
+from tpc_jax.procrustes.robust import DEFAULT_BAND, DEFAULT_BAND_FLOOR, admit_inliers
 from tpc_jax.procrustes.solve import Solver, solve_similarity
 from tpc_jax.procrustes.transform import apply
 
@@ -210,8 +210,8 @@ def fit_trimmed(
     *,
     solve: Solver = solve_similarity,
     coverage: float = 0.5,
-    band: float = 2.5,
-    band_floor: float = 0.02,
+    band: float = DEFAULT_BAND,
+    band_floor: float = DEFAULT_BAND_FLOOR,
 ) -> SubsetFit:
     """Fit a transform to the points that agree on one similarity.
 
@@ -242,7 +242,6 @@ def fit_trimmed(
         subset,
         weight > 0,
         weighted_spread(drv, chosen),
-        coverage=coverage,
         band=band,
         band_floor=band_floor,
     )

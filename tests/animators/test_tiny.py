@@ -1,0 +1,150 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_models import SIZE, random_params, small_config, small_model
+
+from tpc_jax.animators.tiny import TinyAnimator, TinyConfig, networks
+from tpc_jax.model.attention import ReferenceTokens
+from tpc_jax.train.tiny import without_motion
+
+FRAMES = 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def inputs(model):
+    """Latents, pose features and reference features of one window."""
+    animator, params = model
+    rng = np.random.default_rng(0)
+    pictures = jnp.asarray(rng.uniform(-1, 1, (2, SIZE, SIZE, 3)), jnp.float32)
+    encoded = jax.jit(animator.encode)(params, pictures)
+    features = jax.jit(animator.reference_features)(params, encoded)
+    poses = jnp.asarray(rng.uniform(0, 1, (FRAMES, SIZE, SIZE, 3)), jnp.float32)
+    pose = jax.jit(animator.pose_features)(params, poses)
+    latents = jnp.asarray(rng.normal(size=(1, FRAMES, *animator.latent_shape)), jnp.float32)
+    return latents, pose[None], features
+
+
+@pytest.fixture(scope="module")
+def denoise(model):
+    animator, params = model
+    jitted = jax.jit(animator.denoise)
+
+    def run(latents, references, pose, timestep=500.0):
+        return jitted(params, latents, jnp.full(latents.shape[:1], timestep), references, pose)
+
+    return run
+
+
+def tokens_of(features, picture=0):
+    """Let all frames read one picture."""
+    return tuple(
+        ReferenceTokens((tokens[None, picture : picture + 1],), (None,), None)
+        for tokens in features
+    )
+
+
+def test_shapes(model, inputs, denoise):
+    animator, params = model
+    latents, pose, features = inputs
+    assert animator.latent_shape == (4, 4, 4)
+    assert animator.image_size == (SIZE, SIZE)
+    assert pose.shape == (1, FRAMES, 4, 4, 8)
+    # Down 1 + 1, middle 1, up 2 + 2 transformers; every one of them is read.
+    assert animator.token_grids == ((4, 4), (2, 2), (2, 2), (2, 2), (2, 2), (4, 4), (4, 4))
+    grids = [height * width for height, width in animator.token_grids]
+    assert [f.shape[:2] for f in features] == [(2, tokens) for tokens in grids]
+    assert denoise(latents, tokens_of(features), pose).shape == latents.shape
+    pictures = jax.jit(animator.decode)(params, latents[0])
+    assert pictures.shape == (FRAMES, SIZE, SIZE, 3)
+
+
+def test_the_unconditional_half_reads_nothing(inputs, denoise):
+    latents, pose, features = inputs
+    unconditional = denoise(latents, None, pose)
+    np.testing.assert_array_equal(unconditional, denoise(latents, (None,) * len(features), pose))
+    # In training a reference is hidden by bits that no query shares.
+    hidden = tuple(
+        ReferenceTokens(
+            layer.tokens,
+            (jnp.zeros(layer.tokens[0].shape[:3], jnp.uint32),),
+            jnp.full((1, FRAMES, layer.tokens[0].shape[2]), 3, jnp.uint32),
+        )
+        for layer in tokens_of(features)
+    )
+    np.testing.assert_allclose(denoise(latents, hidden, pose), unconditional, atol=2e-5)
+    assert not np.allclose(denoise(latents, tokens_of(features), pose), unconditional, atol=1e-2)
+
+
+def test_the_prediction_depends_on_reference_pose_and_timestep(inputs, denoise):
+    latents, pose, features = inputs
+    base = denoise(latents, tokens_of(features), pose)
+    for other in (
+        denoise(latents, tokens_of(features, picture=1), pose),
+        denoise(latents, tokens_of(features), pose[:, ::-1]),
+        denoise(latents, tokens_of(features), pose, timestep=10.0),
+    ):
+        assert not np.allclose(other, base, atol=1e-2)
+
+
+def test_motion_modules_join_the_frames_and_without_them_each_stands_alone(model, inputs, denoise):
+    animator, params = model
+    latents, pose, features = inputs
+    changed = latents.at[0, -1].add(1.0)
+    joined = [denoise(x, tokens_of(features), pose)[0, 0] for x in (latents, changed)]
+    assert not np.allclose(*joined, atol=1e-3)
+
+    config = animator.config
+    still = TinyAnimator(
+        dataclasses.replace(config, unet=dataclasses.replace(config.unet, motion=None))
+    )
+    still_params = {**params, "unet": without_motion(params["unet"])}
+    alone = jax.jit(still.denoise)
+    frames = [
+        alone(still_params, x, jnp.full(1, 500.0), tokens_of(features), pose)[0, 0]
+        for x in (latents, changed)
+    ]
+    np.testing.assert_array_equal(*frames)
+
+
+def test_features_do_not_depend_on_the_timestep(model, inputs):
+    animator, params = model
+    assert not animator.features_depend_on_t
+    encoded = inputs[0][0]
+    early, late = (animator.reference_features(params, encoded[:1], t) for t in (0.0, 900.0))
+    jax.tree.map(np.testing.assert_array_equal, early, late)
+
+
+def test_pictures_are_encoded_one_by_one(model):
+    animator, params = model
+    pictures = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (3, SIZE, SIZE, 3)), jnp.float32)
+    encode = jax.jit(animator.encode)
+    np.testing.assert_allclose(
+        encode(params, pictures)[1], encode(params, pictures[1:2])[0], atol=1e-5
+    )
+
+
+def test_settings_survive_storage():
+    config = small_config()
+    assert TinyConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match="unknown TinyConfig keys"):
+        TinyConfig.from_dict({"size": 3})
+
+
+def test_parameters_of_another_width_are_refused(model):
+    animator, _ = model
+    other = random_params(small_config((4, 8)))
+    with pytest.raises(ValueError, match="do not fit the network"):
+        animator.pose_features(other, jnp.zeros((1, SIZE, SIZE, 3)))
+
+
+def test_networks_are_described_once():
+    assert networks(small_config()) is networks(small_config())
+    assert set(networks(small_config())) == {"vae", "unet", "appearance_encoder", "pose_net"}

@@ -1,0 +1,162 @@
+"""Properties of the denoiser and the appearance encoder that need no oracle."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_networks import (
+    CONFIG,
+    FRAMES,
+    HIDDEN,
+    LATENTS,
+    POSE,
+    SIZE,
+    TIMES,
+    WITH_CONTEXT,
+    compiled,
+    encoder,
+    normal,
+    numbers,
+    references,
+    unet,
+)
+
+from tpc_jax.model import params as P
+from tpc_jax.model.reference_unet import AppearanceEncoder
+
+
+@pytest.fixture(scope="module")
+def params():
+    return numbers(unet())
+
+
+@compiled
+def read(params, latents, times, pose, references):
+    return P.bind(unet(), params)(latents, times, pose=pose, references=references)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    @compiled
+    @chex.assert_max_traces(n=1)
+    def call(params, latents, times, pose):
+        return P.bind(unet(), params)(latents, times, pose=pose)
+
+    return call
+
+
+def test_hidden_references_are_the_unconditional_pass(params, plain):
+    unconditional = plain(params, LATENTS, TIMES, POSE)
+    hidden = read(params, LATENTS, TIMES, POSE, references(HIDDEN))
+    np.testing.assert_allclose(hidden, unconditional, atol=1e-5)
+    shown = read(params, LATENTS, TIMES, POSE, references())
+    assert np.abs(shown - unconditional).max() > 0.05
+
+
+def test_one_trace_serves_every_step(params, plain):
+    outs = [plain(params, LATENTS, TIMES + step, POSE) for step in range(3)]
+    other = plain(jax.tree.map(lambda x: x * 0.5, params), LATENTS, TIMES, POSE)
+    assert np.abs(outs[0] - outs[1]).max() > 1e-4
+    assert np.abs(outs[0] - other).max() > 1e-2
+
+
+def test_rows_of_a_batch_are_independent(params, plain):
+    changed = plain(params, LATENTS.at[1].add(1.0), TIMES, POSE)
+    before = plain(params, LATENTS, TIMES, POSE)
+    np.testing.assert_allclose(changed[0], before[0], atol=1e-6)
+    assert np.abs(changed[1] - before[1]).max() > 0.05
+
+
+def test_frames_of_a_window_influence_each_other(params, plain):
+    changed = plain(params, LATENTS.at[0, 0].add(1.0), TIMES, POSE)
+    assert np.abs(changed - plain(params, LATENTS, TIMES, POSE))[0, 1:].max() > 1e-3
+
+
+def test_gradients_are_finite_and_reach_every_parameter(params):
+    @compiled
+    def gradients(params, times):
+        def loss(params):
+            features = P.bind(unet(), params)
+            out = features(LATENTS, times, pose=POSE, references=references())
+            return jnp.mean(out**2)
+
+        return jax.grad(loss)(params)
+
+    # At different times, for the second row's latents alone could hide a missing path.
+    for path, gradient in P.flatten(gradients(params, TIMES)).items():
+        assert np.all(np.isfinite(gradient)), path
+        assert np.abs(gradient).max() > 0, path
+
+
+def test_bfloat16_is_close_and_stays_bfloat16(params):
+    exact = read(params, LATENTS, TIMES, POSE, references())
+    # Inputs are float32: one of them alone would otherwise turn the whole run into float32.
+    rough = read(P.cast(params, jnp.bfloat16), LATENTS, TIMES, POSE, references())
+    assert rough.dtype == jnp.bfloat16
+    error = np.asarray(rough, np.float32) - np.asarray(exact)
+    assert np.sqrt(np.mean(error**2)) < 0.03 * np.std(exact)
+
+
+def test_a_wrong_number_of_references(params):
+    with pytest.raises(ValueError, match="references must have 7 entries, got 6"):
+        jax.eval_shape(read, params, LATENTS, TIMES, POSE, references()[:-1])
+
+
+@pytest.mark.parametrize("config", [CONFIG, WITH_CONTEXT], ids=["surplus", "missing"])
+def test_context_must_be_given_exactly_if_configured(config):
+    network = unet(config)
+    context = normal(0, 2, 1, 8) if config.cross_attention_dim is None else None
+
+    def call(params):
+        return P.bind(network, params)(LATENTS, TIMES, context=context)
+
+    with pytest.raises(ValueError, match="context must be given exactly if"):
+        jax.eval_shape(call, network.spec)
+
+
+def test_a_window_may_not_exceed_the_position_table(params):
+    latents = jnp.zeros((1, 7, *SIZE, 3))
+    with pytest.raises(ValueError, match="at most 6 frames, got 7"):
+        jax.eval_shape(lambda p: P.bind(unet(), p)(latents, TIMES[:1]), params)
+
+
+def test_encoder_makes_what_the_denoiser_reads():
+    features = jax.eval_shape(
+        lambda params, x, t: P.bind(encoder(), params)(x, t),
+        encoder().spec,
+        jax.ShapeDtypeStruct((5, *SIZE, 3), jnp.float32),
+        jax.ShapeDtypeStruct((5,), jnp.float32),
+    )
+    wanted = [part.tokens[0].shape[2:] for part in references()]
+    assert [feature.shape[1:] for feature in features] == wanted
+    assert all(feature.shape[0] == 5 for feature in features)
+
+
+def test_encoder_needs_attention_at_the_finest_level():
+    config = dataclasses.replace(CONFIG, attention_levels=(False, True))
+    with pytest.raises(ValueError, match="attention at the finest level"):
+        P.abstract(AppearanceEncoder, config)
+
+
+def test_key_bits_without_query_bits(params):
+    parts = tuple(part._replace(query_bits=None) for part in references())
+    with pytest.raises(ValueError, match="key_bits without query_bits"):
+        jax.eval_shape(read, params, LATENTS, TIMES, POSE, parts)
+
+
+def test_shared_and_repeated_references_agree(params):
+    repeated = tuple(
+        part._replace(
+            tokens=tuple(jnp.repeat(t, FRAMES, axis=1) for t in part.tokens),
+            key_bits=tuple(jnp.repeat(b, FRAMES, axis=1) for b in part.key_bits),
+        )
+        for part in references()
+    )
+    np.testing.assert_allclose(
+        read(params, LATENTS, TIMES, POSE, repeated),
+        read(params, LATENTS, TIMES, POSE, references()),
+        atol=1e-5,
+    )

@@ -7,19 +7,20 @@ Angles are radians, positive from +x towards +y.
 import enum
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 
 class Keypoints(NamedTuple):
-    """COCO-17 keypoints of one or many people.
+    """COCO-17 keypoints of one or many people, on the host (NumPy) or on the device.
 
     Attributes:
         xy: Positions in pixels (x, y). The values of points with zero confidence are ignored.
         conf: Detector confidence in [0, 1]; 0 marks a missing point.
     """
 
-    xy: Float[Array, "*batch points 2"]
-    conf: Float[Array, "*batch points"]
+    xy: Float[Array, "*batch points 2"] | Float[np.ndarray, "*batch points 2"]
+    conf: Float[Array, "*batch points"] | Float[np.ndarray, "*batch points"]
 
 
 class Transform2D(NamedTuple):

@@ -94,19 +94,20 @@ def calibrate(
     """
     _check(reference, driving, method, model)
     reference, driving = _as_default_float(reference), _as_default_float(driving)
+    ref_xy, drv_xy = jnp.asarray(reference.xy), jnp.asarray(driving.xy)
     weight = _weights(reference, driving, method, tau, use_confidence)
     options = {"coverage": coverage, "band": band, "band_floor": band_floor}
-    own = _fit(reference.xy, driving.xy, weight, method, MODELS[model], options)
+    own = _fit(ref_xy, drv_xy, weight, method, MODELS[model], options)
     status = _check_range(own.fit, scale_range)
     is_ok = status == SolveStatus.OK.value
     drv_from_ref = jax.vmap(fill_degenerate)(own.fit.drv_from_ref, is_ok)
     if smooth_sigma > 0:
-        seen = visible(reference, 0.0).astype(reference.xy.dtype)
-        centroid = jax.vmap(weighted_mean)(_finite(reference.xy), seen)
+        seen = visible(reference, 0.0).astype(ref_xy.dtype)
+        centroid = jax.vmap(weighted_mean)(_finite(ref_xy), seen)
         blur = partial(smooth, sigma=smooth_sigma)
         drv_from_ref = jax.vmap(blur)(drv_from_ref, is_ok.astype(seen.dtype), centroid)
     chosen = jnp.where(own.subset, weight, 0)
-    residual = _residual(drv_from_ref, reference.xy, driving.xy, chosen)
+    residual = _residual(drv_from_ref, ref_xy, drv_xy, chosen)
     return Calibration(drv_from_ref, own.subset, residual, status, ~is_ok)
 
 
@@ -181,7 +182,7 @@ def _weights(
         is_visible &= visible(reference, tau)[:, None, :]
     weight = jnp.ones_like(driving.conf)
     if use_confidence:
-        weight = safe_sqrt(reference.conf[:, None, :] * driving.conf)
+        weight = safe_sqrt(jnp.asarray(reference.conf[:, None, :] * driving.conf))
     return jnp.where(is_visible, weight, 0)
 
 

@@ -27,12 +27,11 @@ from tpc_jax.conditioning.masks import Routing, visibility
 from tpc_jax.conditioning.pose_maps import draw_skeleton_lines, part_pictures
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import read_image, read_mask, to_uint8
-from tpc_jax.io.keypoint_files import read_keypoint_file
 from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Driving, read_keypoints
 from tpc_jax.propagation.propagate import Policy, representative_of_frame, representatives
 from tpc_jax.sampler.loop import denoise_step, sample_steps
 from tpc_jax.sampler.schedule import step_table
@@ -113,7 +112,7 @@ def load_reference(
     if keypoints is None:
         empty = Keypoints(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32))
         return Reference(picture, empty, np.zeros((0, *size), bool))
-    frames = read_keypoint_file(keypoints).keypoints
+    frames = read_keypoints(keypoints, size)
     people = Keypoints(np.asarray(frames.xy)[0], np.asarray(frames.conf)[0])
     masks = person_masks(people, size)
     if mask is not None:

@@ -90,7 +90,7 @@ def violations(path: str, source: str) -> list[str]:
 
 def script_violations(path: str, source: str) -> list[str]:
     """List what a script imports from the project beside the package."""
-    own = {"convert", "scripts", "tests", *(p.stem for p in (ROOT / "scripts").glob("*.py"))}
+    own = {"convert", "scripts", "tests", *(p.stem for p in (ROOT / "scripts").glob("[!_]*.py"))}
     return [
         f"{path}:{line}: a script may not import {name}"
         for line, name in imported_modules(source, "scripts")

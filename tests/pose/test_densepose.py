@@ -58,7 +58,7 @@ def test_compressed_seams_do_no_harm(tmp_path, blur):
     decoded = decode_parts(read_video(tmp_path / "a.mp4").frames)[1]
     assert (decoded == parts).mean() > 0.995
     person, expected = decoded > 0, parts > 0
-    assert (person & expected).sum() / (person | expected).sum() > 0.96
+    assert (person & expected).sum() / (person | expected).sum() > 0.94
     # Nor do they move the joints.
     clean, found = keypoints_of(parts), keypoints_of(decoded)
     assert np.linalg.norm(found.xy - clean.xy, axis=1).max() < 3

@@ -101,7 +101,7 @@ def test_round_trip_through_compression(tmp_path, size, scale):
     write_video(tmp_path / "a.mp4", frames, 25, quality=20)
     found = decode_skeleton(read_video(tmp_path / "a.mp4").frames)
     assert found.xy.shape == (4, 1, 17, 2)
-    seen = found.conf[:, 0] > 0.8
+    seen = found.conf[:, 0] > 0.6
     assert seen.mean() > 0.9
     assert np.abs(found.xy[:, 0] - np.stack(clip))[seen].max() < 1 + scale
 

@@ -20,7 +20,7 @@ def visible(keypoints: Keypoints, tau: float = DEFAULT_TAU) -> Bool[Array, "*bat
     Returns:
         True for points that may take part in a fit; a NaN coordinate or confidence is not visible.
     """
-    return (keypoints.conf > tau) & jnp.all(jnp.isfinite(keypoints.xy), axis=-1)
+    return jnp.asarray(keypoints.conf > tau) & jnp.all(jnp.isfinite(keypoints.xy), axis=-1)
 
 
 def smooth_keypoints(keypoints: Keypoints, sigma: float, tau: float = DEFAULT_TAU) -> Keypoints:

@@ -145,7 +145,7 @@ def _assemble(drawing: Drawing, discs: list[tuple[int, Float[np.ndarray, " 2"]]]
             bodies.append(group)
         else:
             min(takers, key=lambda body: _gap(body, group)).update(group)
-    bodies = [body for body in bodies if len(body) > 1]
+    bodies = [body for body in bodies if len(body) > 2]
     return sorted(bodies, key=lambda body: np.mean([xy[0] for xy in body.values()]))
 
 
@@ -169,6 +169,7 @@ def _limb_score(
     if drawing.painted[y, x].mean() < _PAINTED:
         return 0.0
     own = float((drawing.classes[y, x] == LIMB + limb).mean())
-    if length <= 4 * drawing.radius:
-        return max(own, _OWN_COLOUR) ** 2 * length
-    return own**2 * length if own >= _OWN_COLOUR else 0.0
+    least = _OWN_COLOUR
+    if length <= 4 * drawing.radius:  # mostly under the discs; in a face, all of it
+        least = 0.0 if set(LIMBS[limb]) <= set(FACE_JOINTS) else _OWN_COLOUR / 2
+    return max(own, 0.1) ** 2 * length if own >= least else 0.0

@@ -38,10 +38,15 @@ def find_face(drawing: Drawing, people: list[Person], index: int) -> Face | None
     if len(white) >= 4 * drawing.radius**2:
         low, high = np.quantile(white, (0.02, 0.98), axis=0)  # crossing colours flash white
         return Face((low + high) / 2, 0.8 * float(np.linalg.norm(high - low)), white.mean(axis=0))
-    if NECK in person and _NOSE in person:
-        nose = person[_NOSE]
-        return Face(nose, float(np.linalg.norm(nose - person[NECK])), None)
-    return None
+    if NECK not in person:
+        return None
+    nose = person.get(_NOSE)
+    if nose is None:
+        pixels = _loose_pixels(drawing, LIMBS.index((NECK, _NOSE)), people, index)
+        if len(pixels) < 2 * drawing.radius:
+            return None
+        nose = _reach(drawing, person[NECK], pixels)
+    return Face(nose, float(np.linalg.norm(nose - person[NECK])), None)
 
 
 def find_partial_discs(drawing: Drawing, person: Person, face: Face | None) -> Person:

@@ -33,11 +33,11 @@ def _vae() -> StageConfig:
 
 
 def _images() -> StageConfig:
-    return StageConfig(steps=1800, clips=8, frames=4, learning_rate=1e-3)
+    return StageConfig(steps=1300, clips=8, frames=4, learning_rate=1e-3)
 
 
 def _clips() -> StageConfig:
-    return StageConfig(steps=300, clips=4, frames=8, learning_rate=5e-4)
+    return StageConfig(steps=160, clips=4, frames=8, learning_rate=5e-4)
 
 
 @dataclasses.dataclass(frozen=True)

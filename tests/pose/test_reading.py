@@ -1,0 +1,212 @@
+import json
+
+import numpy as np
+import pytest
+from pose_figures import draw_parts, place
+
+from tpc_jax._types import Keypoints
+from tpc_jax.errors import UserError
+from tpc_jax.io.keypoint_files import write_keypoint_file
+from tpc_jax.io.video import write_video
+from tpc_jax.pose.densepose import render_densepose
+from tpc_jax.pose.openpose import draw_skeleton
+from tpc_jax.pose.reading import (
+    divide_masks,
+    read_driving,
+    read_keypoints,
+    read_masks,
+    read_reference_keypoints,
+)
+
+POSES = [place(5 * step, 0.55, (128 + 3 * step, 128)) for step in range(3)]
+SIZE = (256, 256)
+
+
+def parts_of(pose):
+    return draw_parts(pose, SIZE)
+
+
+def densepose(path, frames=None):
+    if frames is None:
+        frames = np.stack([render_densepose(parts_of(pose)) for pose in POSES])
+    write_video(path, frames, 24, quality=5)
+    return path
+
+
+def clip_keypoints(poses=POSES):
+    xy = np.stack(poses)[:, None].astype(np.float32)
+    return Keypoints(xy, np.ones(xy.shape[:-1], np.float32))
+
+
+def scenery():
+    noise = np.random.default_rng(0).integers(60, 256, (3, 16, 16, 3), dtype=np.uint8)
+    return np.kron(noise, np.ones((1, 16, 16, 1), np.uint8))
+
+
+def test_densepose_is_recognised_and_read(tmp_path):
+    driving = read_driving(densepose(tmp_path / "a.mp4"))
+    assert driving.kind == "densepose"
+    assert driving.fps == 24
+    assert driving.frames.shape == (3, *SIZE, 3)
+    assert driving.keypoints.xy.shape == (3, 1, 17, 2)
+    assert np.abs(driving.keypoints.xy[:, 0] - np.stack(POSES)).max() < 4
+    expected = np.stack([parts_of(pose) for pose in POSES])
+    assert (driving.parts == expected).mean() > 0.99
+    assert (driving.masks[0] == (expected > 0)).mean() > 0.99
+
+
+def test_skeleton_is_recognised_and_gets_drawn_masks(tmp_path):
+    keypoints = clip_keypoints()
+    frames = [
+        draw_skeleton(Keypoints(xy, conf), 512, 512)
+        for xy, conf in zip(keypoints.xy * 2, keypoints.conf, strict=True)
+    ]
+    write_video(tmp_path / "a.mp4", np.stack(frames), 30)
+    driving = read_driving(tmp_path / "a.mp4")
+    assert driving.kind == "openpose"
+    assert driving.parts is None
+    body = driving.keypoints.conf[:, 0] > 0.8
+    assert np.abs(driving.keypoints.xy[:, 0] - 2 * np.stack(POSES))[body].max() < 2
+    assert driving.masks.shape == (1, 3, 512, 512)
+    assert (driving.masks[0].mean(axis=(1, 2)) > 0.05).all()
+
+
+def test_rgb_needs_keypoints(tmp_path):
+    write_video(tmp_path / "rgb.mp4", scenery(), 25)
+    with pytest.raises(UserError, match=r"rgb.mp4: is neither .*; give a keypoint file") as caught:
+        read_driving(tmp_path / "rgb.mp4")
+    assert "\n" not in str(caught.value)
+    write_keypoint_file(tmp_path / "k.json", clip_keypoints(), size=SIZE)
+    driving = read_driving(tmp_path / "rgb.mp4", keypoints_path=tmp_path / "k.json")
+    assert driving.kind == "rgb"
+    assert driving.masks is None
+    np.testing.assert_allclose(driving.keypoints.xy[:, 0], np.stack(POSES), atol=1e-3)
+
+
+def test_wrong_kind_is_refused(tmp_path):
+    write_video(tmp_path / "rgb.mp4", scenery(), 25)
+    densepose(tmp_path / "d.mp4")
+    with pytest.raises(UserError, match=r"rgb.mp4: is not a DensePose rendering"):
+        read_driving(tmp_path / "rgb.mp4", "densepose")
+    with pytest.raises(UserError, match=r"d.mp4: is not an OpenPose skeleton"):
+        read_driving(tmp_path / "d.mp4", "openpose")
+    with pytest.raises(Exception, match="smpl"):  # the type checker's word first, in tests
+        read_driving(tmp_path / "d.mp4", "smpl")
+
+
+def test_keypoint_file_overrides_decoding_and_must_fit(tmp_path):
+    densepose(tmp_path / "d.mp4")
+    shifted = clip_keypoints([pose + 1 for pose in POSES])
+    write_keypoint_file(tmp_path / "k.json", shifted)
+    driving = read_driving(tmp_path / "d.mp4", keypoints_path=tmp_path / "k.json")
+    np.testing.assert_allclose(driving.keypoints.xy, shifted.xy, atol=1e-3)
+    assert driving.masks.shape == (1, 3, *SIZE)
+    write_keypoint_file(tmp_path / "short.json", clip_keypoints(POSES[:2]))
+    with pytest.raises(UserError, match=r"short.json: holds 2 frames, .*d.mp4 has 3; "):
+        read_driving(tmp_path / "d.mp4", keypoints_path=tmp_path / "short.json")
+    write_keypoint_file(tmp_path / "size.json", shifted, size=(100, 50))
+    with pytest.raises(UserError, match="annotated on 50x100 pixels, the picture has 256x256"):
+        read_driving(tmp_path / "d.mp4", keypoints_path=tmp_path / "size.json")
+
+
+def test_frames_without_anybody_pass_but_not_all(tmp_path):
+    empty = render_densepose(np.zeros(SIZE, np.uint8))
+    some = np.stack([empty, render_densepose(parts_of(POSES[0])), empty])
+    driving = read_driving(densepose(tmp_path / "some.mp4", some))
+    assert (driving.keypoints.conf.max(axis=-1)[:, 0] > 0).tolist() == [False, True, False]
+    assert driving.masks.any(axis=(0, 2, 3)).tolist() == [False, True, False]
+    with pytest.raises(UserError, match=r"none.mp4: shows nobody"):
+        read_driving(densepose(tmp_path / "none.mp4", np.stack([empty] * 3)))
+
+
+def test_two_people_have_a_mask_each(tmp_path):
+    left, right = (parts_of(place(0, 0.4, (x, 128))) for x in (70, 190))
+    frames = np.stack([render_densepose(left | right)] * 2)
+    driving = read_driving(densepose(tmp_path / "a.mp4", frames))
+    assert driving.keypoints.xy.shape == (2, 2, 17, 2)
+    assert driving.masks.shape == (2, 2, *SIZE)
+    assert (driving.masks[0, 0] == (left > 0)).mean() > 0.99
+    assert (driving.masks[1, 0] == (right > 0)).mean() > 0.99
+
+
+def some_masks():
+    return np.stack([parts_of(pose) > 0 for pose in POSES])
+
+
+def save_packed(path):
+    masks = some_masks()
+    np.savez(path / "m.npz", masks=np.packbits(masks, axis=-1), shape=masks.shape)
+    return path / "m.npz"
+
+
+def save_plain(path):
+    np.savez(path / "m.npz", masks=some_masks())
+    return path / "m.npz"
+
+
+def save_people(path):
+    np.savez(path / "m.npz", masks=some_masks()[None])
+    return path / "m.npz"
+
+
+def save_video(path):
+    frames = np.repeat(some_masks()[..., None] * np.uint8(255), 3, axis=-1)
+    write_video(path / "m.mp4", frames, 24, quality=0)
+    return path / "m.mp4"
+
+
+@pytest.mark.parametrize("save", [save_packed, save_plain, save_people, save_video])
+def test_masks_of_every_layout(tmp_path, save):
+    masks = read_masks(save(tmp_path), (3, *SIZE))
+    np.testing.assert_array_equal(masks, some_masks()[None])
+    driving = read_driving(densepose(tmp_path / "d.mp4"), masks_path=save(tmp_path))
+    np.testing.assert_array_equal(driving.masks, some_masks()[None])
+
+
+def test_bad_masks_are_one_line_with_a_remedy(tmp_path):
+    np.savez(tmp_path / "few.npz", masks=some_masks()[:2])
+    np.savez(tmp_path / "other.npz", mask=some_masks())
+    np.savez(tmp_path / "wrong.npz", masks=np.zeros(3, np.uint8), shape=np.array([5, 5]))
+    (tmp_path / "broken.npz").write_bytes(b"not an archive")
+    for name, words in [("few.npz", r"\[2, 256, 256\]"), ("other.npz", "no array 'masks'"),
+                        ("wrong.npz", "not a readable archive"), ("none.npz", "no such file"),
+                        ("broken.npz", "not a readable archive")]:  # fmt: skip
+        with pytest.raises(UserError, match=rf"{name}: .*{words}.*; ") as caught:
+            read_masks(tmp_path / name, (3, *SIZE))
+        assert "\n" not in str(caught.value)
+
+
+def test_one_mask_with_everybody_is_divided():
+    left, right = (parts_of(place(0, 0.4, (x, 128))) > 0 for x in (70, 190))
+    xy = np.stack([[place(0, 0.4, (x, 128)) for x in (190, 70)]])
+    keypoints = Keypoints(xy, np.ones((1, 2, 17)))
+    divided = divide_masks((left | right)[None, None], keypoints)
+    np.testing.assert_array_equal(divided[:, 0], [right, left])
+
+
+def test_several_masks_go_to_the_people_in_them():
+    left, right = (parts_of(place(0, 0.4, (x, 128))) > 0 for x in (70, 190))
+    xy = np.stack([[place(0, 0.4, (x, 128)) for x in (190, 70)]] * 2)
+    conf = np.ones((2, 2, 17))
+    conf[1, 0] = 0  # the right person is missing from the second frame
+    divided = divide_masks(np.stack([[left, left], [right, right]]), Keypoints(xy, conf))
+    np.testing.assert_array_equal(divided[:, 0], [right, left])
+    np.testing.assert_array_equal(divided[:, 1], [np.zeros_like(left), left])
+
+
+def test_reference_keypoints_are_of_one_picture(tmp_path):
+    keypoints = clip_keypoints()
+    write_keypoint_file(tmp_path / "k.json", Keypoints(keypoints.xy[0], keypoints.conf[0]))
+    read = read_reference_keypoints(tmp_path / "k.json")
+    np.testing.assert_allclose(read.xy, keypoints.xy[0], atol=1e-3)
+    write_keypoint_file(tmp_path / "clip.json", keypoints)
+    with pytest.raises(UserError, match=r"clip.json: holds 3 frames; give .* one picture"):
+        read_reference_keypoints(tmp_path / "clip.json")
+
+
+def test_openpose_points_are_reordered(tmp_path):
+    points = np.arange(18)[:, None] * [10.0, 1.0, 0.0] + [0, 0, 1]
+    people = [{"pose_keypoints_2d": points.ravel().tolist()}]
+    (tmp_path / "k.json").write_text(json.dumps({"version": 1.3, "people": people}))
+    read = read_keypoints(tmp_path / "k.json")
+    assert read.xy[0, 0, :3, 0].tolist() == [0, 150, 140]  # nose, left eye, right eye

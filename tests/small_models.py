@@ -42,11 +42,15 @@ def small_config(widths=(8, 16), *, has_motion=True) -> TinyConfig:
 
 
 def random_params(config: TinyConfig):
-    """Fill every network with seeded numbers, layers that start at zero included."""
+    """Fill every network with seeded numbers that keep activations near 1, zero layers included."""
 
     def fill(path, spec):
-        rng = np.random.default_rng(zlib.crc32(jax.tree_util.keystr(path).encode()))
-        values = rng.normal(size=spec.shape) * (0.2 if spec.ndim > 1 else 0.5)
+        name = jax.tree_util.keystr(path)
+        values = np.random.default_rng(zlib.crc32(name.encode())).normal(size=spec.shape)
+        if len(spec.shape) > 1:
+            values *= 1.5 / np.sqrt(np.prod(spec.shape[:-1]))
+        else:
+            values = 0.3 * values + name.endswith("['scale']")
         return jnp.asarray(values, spec.dtype)
 
     specs = {name: network.spec for name, network in networks(config).items()}

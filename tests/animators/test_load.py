@@ -32,7 +32,6 @@ def test_a_stored_model_comes_back(stored):
         ({"animator": None}, "animator None is unknown"),
         ({"image_size": 16, "colour": 1}, "unknown TinyConfig keys"),
         ({"vae": {"patch": 1}}, "unknown VAEConfig keys"),
-        ({"unet": 5}, "small"),
     ],
 )
 def test_configs_of_other_models_are_user_errors(stored, tmp_path, change, message):

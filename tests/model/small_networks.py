@@ -5,6 +5,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
@@ -34,7 +35,7 @@ compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimizatio
 
 
 def normal(seed: int, *shape: int):
-    return jax.random.normal(jax.random.key(seed), shape)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
 @functools.cache
@@ -49,18 +50,10 @@ def encoder(config: UNetConfig = CONFIG) -> P.Network:
 
 def numbers(network: P.Network, seed: int = 0) -> P.Params:
     """Return random parameters, with no zeros in the layers that start at zero."""
-
-    @compiled
-    def draw():
-        leaves, tree = jax.tree.flatten(network.spec)
-        return tree.unflatten(
-            [
-                normal(seed + i, *leaf.shape) / max(1, leaf.size // leaf.shape[-1]) ** 0.5
-                for i, leaf in enumerate(leaves)
-            ]
-        )
-
-    return draw()
+    leaves, tree = jax.tree.flatten(network.spec)
+    inputs = (max(1, leaf.size // leaf.shape[-1]) for leaf in leaves)
+    values = (normal(seed + index, *leaf.shape) for index, leaf in enumerate(leaves))
+    return tree.unflatten([v / n**0.5 for v, n in zip(values, inputs, strict=True)])
 
 
 LATENTS = normal(1, BATCH, FRAMES, *SIZE, 3)

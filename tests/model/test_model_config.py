@@ -28,7 +28,7 @@ def test_unknown_keys_are_refused(values):
 
 
 def test_unknown_choices_are_refused():
-    with pytest.raises(ValueError, match="reads must be one of .*'full', 'midup'.*, got 'down'"):
+    with pytest.raises(ValueError, match=r"reads must be one of .*'full', 'midup'.* got 'down'"):
         UNetConfig.from_dict({"reads": "down"})
 
 

@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch_animator import MotionModule, published_state
 from torch_oracles import (

@@ -28,9 +28,7 @@ IMAGES = UNetConfig(
     cross_attention_dim=10,
     norm_num_groups=4,
 )
-TWO_LEVELS = dataclasses.replace(
-    IMAGES, block_out_channels=(8, 12), attention_levels=(True, False)
-)
+TWO_LEVELS = dataclasses.replace(IMAGES, block_out_channels=(8, 12), attention_levels=(True, False))
 MAGICANIMATE = dataclasses.replace(
     TWO_LEVELS,
     norm_over_frames=True,
@@ -38,7 +36,8 @@ MAGICANIMATE = dataclasses.replace(
     motion=MotionConfig(num_heads=2, norm_num_groups=2, max_frames=8),
 )
 ANIMATEANYONE = dataclasses.replace(
-    TWO_LEVELS, motion=MotionConfig(num_heads=4, norm_num_groups=4, max_frames=8, use_mid_block=True)
+    TWO_LEVELS,
+    motion=MotionConfig(num_heads=4, norm_num_groups=4, max_frames=8, use_mid_block=True),
 )
 BATCH, FRAMES, SIZE = 2, 3, (12, 10)  # 10 is halved to 5 and 3: the way up must crop
 IMAGE_COUNT = BATCH * FRAMES

@@ -71,6 +71,8 @@ def assert_close(ours, theirs, atol: float, what: str = "") -> None:
     theirs = theirs.detach().numpy() if isinstance(theirs, torch.Tensor) else np.asarray(theirs)
     assert ours.shape == theirs.shape
     difference = np.abs(np.asarray(ours, np.float64) - theirs).max()
-    print(f"{what or 'result'}: max |difference| {difference:.1e} (size {np.abs(theirs).max():.2g})")
+    print(
+        f"{what or 'result'}: max |difference| {difference:.1e} (size {np.abs(theirs).max():.2g})"
+    )
     assert difference <= atol, what
     assert np.abs(theirs).max() > 100 * atol, "the oracle's result is too small to tell anything"

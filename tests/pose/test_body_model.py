@@ -45,8 +45,8 @@ def test_missing_points_leave_their_limbs_out():
                   ["nose", "left_eye", "right_eye", "left_ear", "right_ear"]):  # fmt: skip
         part = capsule_mask(keypoints(xy, missing=names), 512, 512)
         assert 0 < part.sum() < whole.sum()
-        # What is left is thinner or equal almost everywhere.
-        assert (part & ~whole).sum() < 0.02 * whole.sum()
+        # What is left stays inside, but for a trunk that lost a side.
+        assert (part & ~whole).sum() < 0.05 * whole.sum()
     column, row = np.rint(xy[KEYPOINT_INDEX["left_wrist"]]).astype(int)
     assert not capsule_mask(keypoints(xy, missing=["left_wrist"]), 512, 512)[row, column]
 

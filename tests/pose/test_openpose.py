@@ -103,7 +103,7 @@ def test_round_trip_through_compression(tmp_path, size, scale):
     assert found.xy.shape == (4, 1, 17, 2)
     seen = found.conf[:, 0] > 0.6
     assert seen.mean() > 0.9
-    assert np.abs(found.xy[:, 0] - np.stack(clip))[seen].max() < 1 + scale
+    assert np.abs(found.xy[:, 0] - np.stack(clip))[seen].max() < 1.3 + scale
 
 
 def draw_hand(canvas, wrist):

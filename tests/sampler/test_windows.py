@@ -94,5 +94,5 @@ def test_no_frames(num_frames):
 
 @pytest.mark.parametrize("overlap", [-1, 8, 9])
 def test_overlap_that_leaves_no_progress(overlap):
-    with pytest.raises(ValueError, match="overlap must be in 0...7"):
+    with pytest.raises(ValueError, match=r"overlap must be in 0\.\.\.7"):
         context_windows(20, 8, overlap)

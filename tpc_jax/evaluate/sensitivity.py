@@ -6,13 +6,17 @@ come, so that a stopped study goes on where it was.
 
 import csv
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
+import jax
 import numpy as np
 
 from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.calibrate import Method, Model
+from tpc_jax.errors import UserError
 from tpc_jax.evaluate.cases import Case, lower_resolution, make_case
 from tpc_jax.evaluate.scores import score_clip
 from tpc_jax.model.params import Params
@@ -23,6 +27,7 @@ ROTATIONS = (0.0, 30.0, 60.0, 90.0, 120.0, 180.0)
 SCALES = (0.4, 0.5, 0.6, 0.8, 1.25, 1.5, 2.0)
 ROUTINGS = ("open", "masked", "union", "replace", "composite")
 SCORES = ("foreground_psnr", "psnr", "ssim", "flicker", "person_iou")
+COLUMNS = ("study", "condition", "clip", *SCORES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +98,31 @@ def study_conditions() -> list[Condition]:
     return list(dict.fromkeys(conditions))
 
 
+@dataclasses.dataclass(frozen=True)
+class StudyOptions:
+    """What all conditions of a study share.
+
+    Attributes:
+        num_clips: Held-out people.
+        num_frames: Frames per person.
+        steps: Denoising steps.
+        seed: Seed of the people, the start noise and the propagation's draws.
+    """
+
+    num_clips: int = 64
+    num_frames: int = 8
+    steps: int = 10
+    seed: int = 0
+
+
 def run_study(
     animator: TinyAnimator,
     params: Params,
     results: Path,
+    options: StudyOptions | None = None,
     *,
-    num_clips: int = 64,
-    num_frames: int = 8,
-    steps: int = 10,
     conditions: list[Condition] | None = None,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> None:
     """Animate every clip under every condition and append the scores to a CSV file.
 
@@ -110,69 +130,105 @@ def run_study(
         animator: The model's functions.
         params: The model's parameters.
         results: CSV file; clips and conditions it already holds are skipped.
-        num_clips: Held-out people.
-        num_frames: Frames per person.
-        steps: Denoising steps.
+        options: Number of clips and the like.
         conditions: All of `study_conditions` by default.
         progress: Called after each clip of each condition, skipped ones too.
+
+    Raises:
+        UserError: The file holds results of another model or of other options.
     """
-    done = {(row["condition"], int(row["clip"])) for row in read_results(results)}
-    results.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not results.exists()
-    with results.open("a", newline="") as file:
+    options = options or StudyOptions()
+    label = study_label(params, options)
+    rows = read_results(results)
+    others = {row["study"] for row in rows} - {label}
+    if others:
+        raise UserError(
+            f"{results}: holds results of another study ({', '.join(sorted(others))}, now "
+            f"{label}); remove it or choose another file"
+        )
+    done = {(row["condition"], int(row["clip"])) for row in rows}
+    with _open_to_append(results) as file:
         writer = csv.writer(file)
-        if is_new:
-            writer.writerow(("condition", "clip", *SCORES))
+        if file.tell() == 0:
+            writer.writerow(COLUMNS)
         for condition in conditions or study_conditions():
-            for clip in range(num_clips):
+            for clip in range(options.num_clips):
                 if (condition.name, clip) not in done:
-                    scores = run_one(animator, params, condition, clip, num_frames, steps)
+                    scores = run_one(animator, params, condition, clip, options)
                     values = [f"{scores[name]:.5f}" for name in SCORES]
-                    writer.writerow((condition.name, clip, *values))
+                    writer.writerow((label, condition.name, clip, *values))
                     file.flush()
                 progress()
 
 
-def run_one(
-    animator: TinyAnimator,
-    params: Params,
-    condition: Condition,
-    clip: int,
-    num_frames: int,
-    steps: int,
-) -> dict[str, float]:
-    """Animate one person under one condition and score the result."""
-    case = _case(condition, clip, animator.image_size[0], num_frames)
-    routing = None if condition.routing == "none" else condition.routing
-    options = AnimateOptions(
-        routing=routing, group_size=condition.group_size, policy=condition.policy, steps=steps
+def _open_to_append(results: Path) -> TextIO:
+    try:
+        results.parent.mkdir(parents=True, exist_ok=True)
+        return results.open("a", newline="")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{results}: cannot be written ({reason}); choose another file") from error
+
+
+def study_label(params: Params, options: StudyOptions) -> str:
+    """Identify a model and the options that its scores depend on."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(params):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return (
+        f"model {digest.hexdigest()[:8]}, {options.num_frames} frames, {options.steps} steps, "
+        f"seed {options.seed}"
     )
+
+
+def run_one(
+    animator: TinyAnimator, params: Params, condition: Condition, clip: int, options: StudyOptions
+) -> dict[str, float]:
+    """Animate one person under one condition and score the result; NaN where there is no score."""
+    case = _case(condition, clip, animator.image_size[0], options)
+    routing = None if condition.routing == "none" else condition.routing
     calibrated = calibrate_clip(
         case.reference, case.driving, method=condition.method, model=condition.transform
     )
-    frames = animate_clip(animator, params, case.reference, case.driving, calibrated, options)
+    animate_options = AnimateOptions(
+        routing=routing,
+        group_size=condition.group_size,
+        policy=condition.policy,
+        steps=options.steps,
+        seed=options.seed,
+    )
+    frames = animate_clip(
+        animator, params, case.reference, case.driving, calibrated, animate_options
+    )
     report = calibration_report(case.reference, calibrated, {})
-    when = "before" if routing is None else "after"
-    return {
-        **score_clip(frames, case.truth, case.masks),
-        "person_iou": report[f"mean_iou_{when}"],
+    iou = report["mean_iou_before" if routing is None else "mean_iou_after"]
+    scores = score_clip(frames, case.truth, case.masks)
+    return {**scores, "person_iou": np.nan if iou is None else iou}
+
+
+def _case(condition: Condition, clip: int, size: int, options: StudyOptions) -> Case:
+    common = {
+        "num_frames": options.num_frames,
+        "use_parts": condition.pose == "parts",
+        "seed": options.seed,
     }
-
-
-def _case(condition: Condition, clip: int, size: int, num_frames: int) -> Case:
-    use_parts = condition.pose == "parts"
     if condition.degrade:
-        case = make_case(clip, size, num_frames=num_frames, use_parts=use_parts)
+        case = make_case(clip, size, **common)
         return case._replace(reference=lower_resolution(case.reference, condition.scale))
     misalignment = (np.radians(condition.rotation), condition.scale, (0.0, 0.0))
-    return make_case(
-        clip, size, num_frames=num_frames, misalignment=misalignment, use_parts=use_parts
-    )
+    return make_case(clip, size, misalignment=misalignment, **common)
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a results file; none if it does not exist."""
+    """Read the rows of a results file; none if it does not exist.
+
+    Raises:
+        UserError: The file holds something else.
+    """
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise UserError(f"{path}: is no results file of a study; choose another file")
+        return list(reader)

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from tpc_jax._types import SolveStatus, Transform2D
@@ -51,9 +52,9 @@ def write_calibration(
 
 def overlay_frames(reference: Reference, driving: Driving, clip: CalibratedClip) -> np.ndarray:
     """Draw every person's calibration over the driving frames."""
-    warped = np.asarray(
-        apply(clip.calibration.drv_from_ref, np.asarray(reference.keypoints.xy)[:, None])
-    )
+    shape = clip.keypoints.xy.shape
+    ref_xy = jnp.broadcast_to(jnp.asarray(reference.keypoints.xy)[:, None], shape)
+    warped = np.asarray(apply(clip.calibration.drv_from_ref, ref_xy))
     drawn = (np.asarray(reference.keypoints.conf) > 0)[:, None] & (clip.keypoints.conf > 0)
     frames = []
     for index, frame in enumerate(driving.frames):

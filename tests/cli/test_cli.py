@@ -1,0 +1,265 @@
+"""The command as its users type it: outputs, and one-line errors that leave nothing behind."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tpc_jax import cli
+from tpc_jax._types import Keypoints
+from tpc_jax.data import render_clip, sample_motion, sample_person, sample_scene
+from tpc_jax.io.images import write_image
+from tpc_jax.io.keypoint_files import write_keypoint_file
+from tpc_jax.io.video import read_video, write_video
+from tpc_jax.pose.densepose import render_densepose
+
+SIZE = 160
+NUM_FRAMES = 4
+ANGLE, SCALE = np.radians(40), 0.8
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Write a turned reference and a DensePose rendering of the same person."""
+    folder = tmp_path_factory.mktemp("inputs")
+    rng = np.random.default_rng(5)
+    person, scene = sample_person(rng), sample_scene(rng)
+    motion = sample_motion(rng, NUM_FRAMES + 1)
+    moving = render_clip(person, scene, motion, SIZE, frames=list(range(NUM_FRAMES)))
+    still = render_clip(
+        person, scene, motion, SIZE, person_transform=(ANGLE, SCALE, (0, 0)), frames=[NUM_FRAMES]
+    )
+    write_image(folder / "person.png", still.frames[0])
+    write_image(folder / "mask.png", still.mask[0])
+    write_keypoint_file(folder / "person.json", Keypoints(still.keypoints, still.conf))
+    write_video(folder / "densepose.mp4", render_densepose(moving.parts), 12)
+    write_video(folder / "rgb.mp4", moving.frames, 12)
+    np.savez(folder / "masks.npz", masks=moving.mask)
+    driving = Keypoints(moving.keypoints[:, None], moving.conf[:, None])
+    write_keypoint_file(folder / "rgb.json", driving)
+    return folder
+
+
+def arguments(inputs, command="calibrate", **changes):
+    """Return a command line; a change to None leaves an option out."""
+    options = {
+        "reference": inputs / "person.png",
+        "reference_keypoints": inputs / "person.json",
+        "reference_mask": inputs / "mask.png",
+        "driving": inputs / "densepose.mp4",
+        **changes,
+    }
+    line = [command]
+    for name, value in options.items():
+        if value is not None:
+            line += [f"--{name.replace('_', '-')}", str(value)]
+    return line
+
+
+def fails(line, capsys, *words):
+    """Check that a command ends with exit code 2 and one line that holds the words."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(line)
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("tpc-jax: ")
+    for word in words:
+        assert word in message
+
+
+def test_calibrate_writes_everything(inputs, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    cli.main(arguments(inputs, out=out, target_masks=inputs / "masks.npz"))
+    names = {"calibrated.mp4", "calibrated_mask.mp4", "overlay.mp4", "transforms.json"}
+    assert {path.name for path in out.iterdir()} == names | {"report.json"}
+    report = json.loads((out / "report.json").read_text())
+    assert report["mean_iou_after"] > report["mean_iou_before"] + 0.2
+    person = report["people"][0]
+    assert person["scale_ratio"]["median"] == pytest.approx(1 / SCALE, rel=0.15)
+    assert person["rotation_degrees"]["median"] == pytest.approx(-np.degrees(ANGLE), abs=12)
+    frames = json.loads((out / "transforms.json").read_text())["people"][0]
+    assert len(frames) == NUM_FRAMES
+    assert set(frames[0]) >= {"linear", "offset", "scale", "angle_degrees", "subset", "status"}
+    video = read_video(out / "calibrated.mp4")
+    assert video.frames.shape == (NUM_FRAMES, SIZE, SIZE, 3)
+    assert float(video.fps) == 12
+    assert "mean IoU" in capsys.readouterr().out
+
+
+def test_rgb_video_with_keypoints(inputs, tmp_path):
+    changes = {"driving": inputs / "rgb.mp4", "driving_keypoints": inputs / "rgb.json"}
+    cli.main(arguments(inputs, out=tmp_path / "out", method="clip", **changes))
+    assert (tmp_path / "out" / "report.json").exists()
+
+
+def test_reference_larger_than_the_canvas(inputs, tmp_path):
+    picture = read_video(inputs / "rgb.mp4").frames[0]
+    large = picture.repeat(2, axis=0).repeat(2, axis=1)
+    write_image(tmp_path / "large.png", large)
+    keypoints = json.loads((inputs / "person.json").read_text())
+    for point in keypoints["people"][0]["keypoints"]:
+        point[0], point[1] = 2 * point[0] + 0.5, 2 * point[1] + 0.5
+    (tmp_path / "large.json").write_text(json.dumps(keypoints))
+    line = arguments(
+        inputs, reference=tmp_path / "large.png", reference_keypoints=tmp_path / "large.json",
+        reference_mask=None, out=tmp_path / "out",
+    )  # fmt: skip
+    cli.main(line)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    scale = report["people"][0]["scale_ratio"]["median"]
+    assert scale == pytest.approx(0.5 / SCALE, rel=0.15)
+
+
+def _spoiled_keypoints(inputs, path, change):
+    document = json.loads((inputs / "person.json").read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def _nan(document):
+    document["people"][0]["keypoints"][7][0] = float("nan")
+
+
+def _nobody_seen(document):
+    for point in document["people"][0]["keypoints"]:
+        point[2] = 0.0
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(inputs, tmp_path, capsys):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "format.json").write_text('{"format": "unknown", "people": []}')
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "none.npz", frames=np.zeros((0, 32, 32, 3), np.uint8))
+    nan = _spoiled_keypoints(inputs, tmp_path / "nan.json", _nan)
+    unseen = _spoiled_keypoints(inputs, tmp_path / "unseen.json", _nobody_seen)
+    out = tmp_path / "out"
+    cases = [
+        ({"reference": tmp_path / "missing.png"}, ["missing.png", "no such file"]),
+        ({"reference": tmp_path / "text.png"}, ["text.png"]),
+        ({"driving": tmp_path / "missing.mp4"}, ["missing.mp4"]),
+        ({"driving": tmp_path / "text.mp4"}, ["text.mp4"]),
+        ({"driving": tmp_path / "empty"}, ["empty"]),
+        ({"driving": tmp_path / "none.npz"}, ["none.npz", "frames"]),
+        ({"driving": inputs / "rgb.mp4"}, ["rgb.mp4", "keypoint"]),
+        ({"driving": inputs / "rgb.mp4", "driving_kind": "densepose"}, ["rgb.mp4"]),
+        ({"reference_keypoints": tmp_path / "format.json"}, ["format.json"]),
+        ({"reference_keypoints": nan}, ["nan.json"]),
+        ({"reference_keypoints": unseen}, ["keypoints"]),
+        ({"reference_keypoints": None}, ["--reference-keypoints"]),
+        ({"out": inputs / "person.png"}, ["person.png"]),
+    ]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for changes, words in cases:
+        fails(arguments(inputs, **{"out": out, **changes}), capsys, *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_person_missing_in_some_frames_is_flagged(inputs, tmp_path, capsys):
+    video = read_video(inputs / "densepose.mp4").frames.copy()
+    video[1] = video[1, 0, 0]
+    write_video(tmp_path / "gap.mp4", video, 12)
+    cli.main(arguments(inputs, driving=tmp_path / "gap.mp4", out=tmp_path / "out"))
+    frames = json.loads((tmp_path / "out" / "transforms.json").read_text())["people"][0]
+    assert [frame["is_filled"] for frame in frames] == [False, True, False, False]
+    assert frames[1]["linear"] == frames[0]["linear"]
+    assert "1 frames had no fit" in capsys.readouterr().out
+
+
+def test_interruption_leaves_nothing(inputs, tmp_path, capsys, monkeypatch):
+    from tpc_jax.report import calibration
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration, "overlay_frames", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments(inputs, out=tmp_path / "out"))
+    assert stopped.value.code == 130
+    assert list(tmp_path.iterdir()) == []
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["calibrate", "animate", "demo", "train", "sensitivity"])
+def test_help_names_every_option(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert f"tpc-jax {command}" in text
+    assert "--" in text
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory):
+    """Store a model of random weights and smallest size."""
+    import jax
+
+    from tpc_jax.animators.tiny import TinyConfig, networks
+    from tpc_jax.model import params as P
+    from tpc_jax.model.checkpoint import save_checkpoint
+
+    config = TinyConfig.from_dict(SMALL)
+    key = jax.random.key(0)
+    params = {
+        name: jax.tree.map(lambda s: 0.05 * jax.random.normal(key, s.shape), network.spec)
+        for name, network in networks(config).items()
+    }
+    assert P.count(params["unet"]) < 100_000
+    path = tmp_path_factory.mktemp("model") / "small"
+    save_checkpoint(path, {"animator": "tiny", **config.to_dict()}, params)
+    return path
+
+
+SMALL = {
+    "image_size": 16,
+    "vae": {
+        "latent_channels": 4, "block_out_channels": [8], "layers_per_block": 1,
+        "norm_num_groups": 4, "patch_size": 4,
+    },
+    "unet": {
+        "in_channels": 4, "out_channels": 4, "block_out_channels": [8, 16], "layers_per_block": 1,
+        "attention_levels": [True, True], "num_heads": 2, "cross_attention_dim": None,
+        "norm_num_groups": 4, "motion": {"num_heads": 2, "norm_num_groups": 4},
+    },
+    "pose_net": {"block_out_channels": [4, 8, 8], "out_channels": 8},
+    "window_length": 3,
+    "window_overlap": 1,
+}  # fmt: skip
+
+
+def test_animate_with_a_stored_model(inputs, small_model, tmp_path):
+    out = tmp_path / "video.mp4"
+    line = arguments(inputs, "animate", model=small_model, steps=2, out=out)
+    cli.main([*line, "--compare", "--guidance-scale", "2"])
+    video = read_video(out)
+    assert len(video.frames) == NUM_FRAMES
+    assert video.frames.shape[2] == 4 * video.frames.shape[1]
+    assert float(video.fps) == 12
+
+
+def test_animate_without_tpc_needs_no_keypoints(inputs, small_model, tmp_path):
+    out = tmp_path / "video.gif"
+    changes = {"reference_keypoints": None, "reference_mask": None}
+    line = arguments(inputs, "animate", model=small_model, steps=1, out=out, **changes)
+    cli.main([*line, "--no-tpc"])
+    assert len(read_video(out).frames) == NUM_FRAMES
+
+
+def test_animate_refuses_what_is_no_model(inputs, small_model, tmp_path, capsys):
+    line = arguments(inputs, "animate", out=tmp_path / "video.mp4")
+    fails([*line, "--model", str(inputs)], capsys, "config.json")
+    fails([*line, "--model", str(small_model), "--steps", "0"], capsys, "--steps")
+    fails([*line, "--model", str(small_model), "--compare", "--no-tpc"], capsys, "--compare")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_with_a_stored_model(small_model, tmp_path):
+    cli.main(["demo", "--out", str(tmp_path / "demo"), "--model", str(small_model), "--quick"])
+    report = json.loads((tmp_path / "demo" / "report.json").read_text())
+    for measure in ("foreground_psnr", "psnr", "ssim", "seconds"):
+        assert set(report[measure]) >= {"aligned", "without_tpc", "with_tpc"}
+    assert (tmp_path / "demo" / "contact_sheet.png").exists()
+    assert len(read_video(tmp_path / "demo" / "with_tpc.mp4").frames) == 8

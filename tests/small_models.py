@@ -6,6 +6,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tpc_jax.animators.tiny import TinyAnimator, TinyConfig, networks
 from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
@@ -13,7 +14,15 @@ from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAECon
 SIZE = 16
 
 
-def small_config(widths=(8, 16), *, has_motion=True) -> TinyConfig:
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Compile without optimisation, in half the time; folders of tests import this."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def small_config(widths=(8,), *, has_motion=True) -> TinyConfig:
     """Return a model of 16 x 16 pixels and 4 x 4 latents with the given widths per level."""
     return TinyConfig(
         image_size=SIZE,
@@ -58,7 +67,7 @@ def random_params(config: TinyConfig):
 
 
 @functools.lru_cache
-def small_model(widths=(8, 16)):
+def small_model(widths=(8,)):
     """Return an animator and its parameters; shared by all tests, which leave them alone."""
     config = small_config(widths)
     return TinyAnimator(config), random_params(config)

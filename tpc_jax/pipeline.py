@@ -31,7 +31,7 @@ from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
-from tpc_jax.pose.reading import Driving, read_keypoints
+from tpc_jax.pose.reading import Driving, divide_masks, read_reference_keypoints
 from tpc_jax.propagation.propagate import Policy, representative_of_frame, representatives
 from tpc_jax.sampler.loop import denoise_step, sample_steps
 from tpc_jax.sampler.schedule import step_table
@@ -112,8 +112,7 @@ def load_reference(
     if keypoints is None:
         empty = Keypoints(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32))
         return Reference(picture, empty, np.zeros((0, *size), bool))
-    frames = read_keypoints(keypoints, size)
-    people = Keypoints(np.asarray(frames.xy)[0], np.asarray(frames.conf)[0])
+    people = read_reference_keypoints(keypoints, size)
     masks = person_masks(people, size)
     if mask is not None:
         given = read_mask(mask)
@@ -122,7 +121,8 @@ def load_reference(
                 f"{mask}: mask is {given.shape[1]}x{given.shape[0]} pixels but the reference "
                 f"{image} is {size[1]}x{size[0]}; give a mask of the same size"
             )
-        masks = given[None] if len(masks) == 1 else masks & given
+        one_frame = Keypoints(people.xy[None], people.conf[None])
+        masks = divide_masks(given[None, None], one_frame)[:, 0]
     return Reference(picture, people, masks)
 
 

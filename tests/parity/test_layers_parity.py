@@ -59,7 +59,11 @@ def test_resnet(out_channels):
         lambda rngs: ResnetBlock(8, out_channels, num_groups=4, time_features=16, rngs=rngs),
         inside="mid_block.resnets.0.",
     )
-    x, time = pictures(), jnp.asarray(np.random.default_rng(1).normal(size=(3, 16)), jnp.float32)
+    # Small numbers, so that the wrong eps shows.
+    x, time = (
+        0.01 * pictures(),
+        jnp.asarray(np.random.default_rng(1).normal(size=(3, 16)), jnp.float32),
+    )
     theirs = oracle(tensor(x), torch.tensor(np.array(time)))
     assert_close(ours(x, time), channels_last(theirs), LAYER)
 
@@ -74,7 +78,7 @@ def test_resnet_of_the_autoencoder():
         lambda rngs: ResnetBlock(8, 12, num_groups=4, eps=1e-6, rngs=rngs),
         inside="decoder.mid_block.resnets.0.",
     )
-    x = 0.01 * pictures()  # small numbers, so that the wrong eps shows
+    x = 0.01 * pictures()
     assert_close(ours(x), channels_last(oracle(tensor(x), None)), LAYER)
 
 

@@ -12,7 +12,9 @@ from convert.rules import Rule, apply_rules, find_target, ignore, layer, plan, t
 from convert.unet import UNET, appearance_encoder
 from convert.vae import VAE as VAE_RULES
 from tpc_jax.model import params as P
-from tpc_jax.model.config import UNetConfig, VAEConfig
+from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
+from tpc_jax.model.motion import TemporalTransformer
+from tpc_jax.model.pose_net import PoseNet
 from tpc_jax.model.reference_unet import AppearanceEncoder
 from tpc_jax.model.unet import UNet
 from tpc_jax.model.vae import VAE
@@ -145,6 +147,18 @@ def test_a_complete_unet_serves_as_appearance_encoder(stable_diffusion):
     assert (len(done.targets), len(done.ignored)) == (662, 24)
     without = {name: shape for name, shape in stable_diffusion.items() if name in done.targets}
     assert plan(appearance_encoder(UNetConfig()), without, network).ignored == ()
+
+
+def count(make, *args):
+    return P.count(P.abstract(make, *args).spec)
+
+
+def test_published_counts_of_motion_modules_and_pose_guider():
+    modules = {c: count(TemporalTransformer, c, MotionConfig()) for c in (320, 640, 1280)}
+    magicanimate = 5 * modules[320] + 5 * modules[640] + 10 * modules[1280]
+    assert magicanimate == 417_137_600
+    assert magicanimate + modules[1280] == 453_209_280  # AnimateAnyone's, with the mid block
+    assert count(PoseNet, PoseNetConfig()) == 1_086_480
 
 
 @pytest.mark.torch

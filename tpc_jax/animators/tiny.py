@@ -30,10 +30,11 @@ _HEADS = 2
 def _vae() -> VAEConfig:
     return VAEConfig(
         latent_channels=_LATENT_CHANNELS,
-        block_out_channels=(96,),
+        block_out_channels=(64,),
         layers_per_block=1,
         norm_num_groups=_GROUPS,
         patch_size=4,
+        has_shortcut=True,
     )
 
 
@@ -59,7 +60,7 @@ def _schedule() -> ScheduleConfig:
     return ScheduleConfig(
         beta_schedule="cosine",
         rescale_zero_terminal_snr=True,
-        prediction_type="v_prediction",
+        prediction_type="sample",
         timestep_spacing="trailing",
     )
 
@@ -185,7 +186,7 @@ class TinyAnimator:
         references: tuple[ReferenceTokens | None, ...] | None,
         pose: Float[Array, "batch frames h w pose_channels"],
     ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the velocity of windows; no references is the unconditional half of guidance."""
+        """Predict the clean latents of windows; no references is the unconditional half of guidance."""
         unet = self._bind("unet", params)
         return unet(latents, timesteps, pose=pose, references=references)
 

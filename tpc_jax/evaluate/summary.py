@@ -1,6 +1,7 @@
 """The sensitivity study told as a table and a plot."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ NAMED = (
     Condition(rotation=90.0, scale=0.6),
 )
 _NUM_RESAMPLES = 10_000
+_QUANTILES = (0.025, 0.975)
 # Heading, factor and decimals of each score, in the order of the table.
 _COLUMNS = {
     "foreground_psnr": ("person PSNR, dB", 1, 2),
@@ -42,6 +44,7 @@ _COLUMNS = {
 _WON_BACK = {"foreground_psnr": "person won back", "psnr": "frame won back"}
 
 Scores = Mapping[Condition, Float[np.ndarray, "clips scores"]]
+Intervals = Mapping[Condition, MeanInterval]
 
 
 class Row(NamedTuple):
@@ -95,14 +98,23 @@ def collect_scores(rows: list[dict[str, str]]) -> dict[Condition, np.ndarray]:
     return scores
 
 
-def summarise(values: Float[np.ndarray, "clips *scores"]) -> MeanInterval | None:
-    """Return the mean over clips with its 95 % interval; None for fewer than two clips.
+def summarise(scores: Scores) -> dict[Condition, MeanInterval]:
+    """Return the mean over clips of every condition and score with its 95 % interval.
 
-    Args:
-        values: Scores; a clip with a NaN among them is left out.
+    A clip that lacks a score counts in none; a condition needs two clips.
     """
-    finite = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
-    return bootstrap_mean(finite, num_resamples=_NUM_RESAMPLES) if len(finite) > 1 else None
+    groups: dict[bytes, list[Condition]] = {}
+    for condition, table in scores.items():
+        groups.setdefault(np.isfinite(table).all(axis=1).tobytes(), []).append(condition)
+    intervals = {}
+    # Conditions with the same clips share one bootstrap: the draws take nearly all of the time.
+    for key, conditions in groups.items():
+        has_scores = np.frombuffer(key, bool)
+        if has_scores.sum() > 1:
+            together = np.stack([scores[c][has_scores] for c in conditions], axis=1)
+            columns = zip(*bootstrap_mean(together, num_resamples=_NUM_RESAMPLES), strict=True)
+            intervals |= zip(conditions, (MeanInterval(*c) for c in columns), strict=True)
+    return intervals
 
 
 def won_back(
@@ -124,16 +136,22 @@ def won_back(
     """
     clips = np.stack([calibrated - without, bound - without], axis=1)
     clips = clips[np.isfinite(clips).all(axis=1)]
-    interval = summarise(clips[:, 1])
-    if interval is None or interval.low <= 0:
+    if len(clips) < 2:
         return None
-    draws = np.random.default_rng(0).multinomial(
-        len(clips), np.full(len(clips), 1 / len(clips)), size=_NUM_RESAMPLES
-    )
-    gain, loss = (draws @ clips).T
-    low, high = np.quantile(gain / loss, [0.025, 0.975])
-    mean_gain, mean_loss = clips.mean(axis=0)
+    gain, loss = (_draws(len(clips)) @ clips).T
+    if np.quantile(loss, _QUANTILES[0]) <= 0:
+        return None
+    mean_gain, mean_loss = clips.sum(axis=0)
+    low, high = np.quantile(gain / loss, _QUANTILES)
     return MeanInterval(np.asarray(mean_gain / mean_loss), np.asarray(low), np.asarray(high))
+
+
+@functools.lru_cache(maxsize=2)
+def _draws(num_clips: int) -> Float[np.ndarray, "resamples clips"]:
+    """Return how often each resample holds each clip."""
+    share = np.full(num_clips, 1 / num_clips)
+    draws = np.random.default_rng(0).multinomial(num_clips, share, size=_NUM_RESAMPLES)
+    return draws.astype(float)
 
 
 def summary_text(scores: Scores, study: str) -> str:
@@ -153,10 +171,11 @@ def summary_text(scores: Scores, study: str) -> str:
     ]
     if missing:
         parts.append(f"**Unfinished: {missing} conditions lack some or all people.**")
+    intervals = summarise(scores)
     for title, rows in sections().items():
-        known = [row for row in rows if row.condition in scores]
+        known = [row for row in rows if row.condition in intervals]
         if known:
-            parts.append(f"## {title}\n\n" + "\n".join(_table(scores, known)))
+            parts.append(f"## {title}\n\n" + "\n".join(_table(scores, intervals, known)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -231,29 +250,26 @@ def _row(name: str, condition: Condition) -> Row:
     return Row(name, condition, Condition(pose=condition.pose))
 
 
-def _table(scores: Scores, rows: list[Row]) -> list[str]:
+def _table(scores: Scores, intervals: Intervals, rows: list[Row]) -> list[str]:
     headings = ["misalignment", "variant", *(title for title, _, _ in _COLUMNS.values())]
     headings += _WON_BACK.values()
     lines = [_line(headings), _line(["---"] * len(headings))]
-    return lines + [_line(_cells(scores, row)) for row in rows]
+    return lines + [_line(_cells(scores, intervals[row.condition], row)) for row in rows]
 
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(scores: Scores, row: Row) -> list[str]:
-    interval = summarise(scores[row.condition])
+def _cells(scores: Scores, interval: MeanInterval, row: Row) -> list[str]:
     cells = [misalignment_name(row.condition), row.name]
     for name, (_, factor, decimals) in _COLUMNS.items():
         cells.append(_cell(interval, SCORES.index(name), factor, decimals))
     return cells + [_won_back_cell(scores, row, SCORES.index(name)) for name in _WON_BACK]
 
 
-def _cell(interval: MeanInterval | None, column, factor: float, decimals: int) -> str:
-    if interval is None:
-        return "-"
-    mean, low, high = (factor * np.asarray(x)[column] for x in interval)
+def _cell(interval: MeanInterval, column: int, factor: float, decimals: int) -> str:
+    mean, low, high = (factor * np.atleast_1d(x)[column] for x in interval)
     return f"{mean:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
@@ -264,10 +280,13 @@ def _won_back_cell(scores: Scores, row: Row, column: int) -> str:
         return ""
     with_tpc, plain, best = (scores[c][:, column] for c in (condition, without, row.bound))
     if without == row.bound:
-        difference = summarise(with_tpc - plain)
-        return "-" if difference is None else _cell(difference, (), 1, 2) + " dB"
+        difference = with_tpc - plain
+        difference = difference[np.isfinite(difference)]
+        if len(difference) < 2:
+            return "-"
+        return _cell(bootstrap_mean(difference, num_resamples=_NUM_RESAMPLES), 0, 1, 2) + " dB"
     share = won_back(plain, with_tpc, best)
-    return "-" if share is None else _cell(share, (), 100, 0) + " %"
+    return "-" if share is None else _cell(share, 0, 100, 0) + " %"
 
 
 def misalignment_name(condition: Condition) -> str:
@@ -302,7 +321,7 @@ def plot_curves(scores: Scores, path: Path) -> None:
     """
     figure = Figure(figsize=(13, 6.2), layout="constrained")
     axes = figure.subplots(2, 4, sharey="col")
-    intervals = {condition: summarise(table) for condition, table in scores.items()}
+    intervals = summarise(scores)
     shown = ("foreground_psnr", "psnr", "ssim", "person_iou")
     sweeps = (
         ("rotation of the reference, degrees", "rotation", ROTATIONS),
@@ -325,7 +344,7 @@ def plot_curves(scores: Scores, path: Path) -> None:
     figure.savefig(path, dpi=90, format="png")
 
 
-def _plot_sweep(axis, intervals, field: str, values, column: int) -> None:
+def _plot_sweep(axis, intervals: Intervals, field: str, values, column: int) -> None:
     for label, change, style in _CURVES:
         points = []
         for value in values:

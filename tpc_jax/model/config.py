@@ -118,6 +118,8 @@ class VAEConfig(Config):
         norm_num_groups: Groups of every norm.
         scaling_factor: Latents are the posterior mean times this factor.
         patch_size: Side of the pixel blocks folded into channels before the first convolution.
+        has_shortcut: Whether a linear map of pixel blocks runs beside encoder and decoder, which
+            then only learn what it leaves over (not in Stable Diffusion).
     """
 
     in_channels: int = 3
@@ -127,6 +129,7 @@ class VAEConfig(Config):
     norm_num_groups: int = 32
     scaling_factor: float = 0.18215
     patch_size: int = 1
+    has_shortcut: bool = False
 
     @property
     def downscale(self) -> int:

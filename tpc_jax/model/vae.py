@@ -136,13 +136,19 @@ class VAE(nnx.Module):
         self.decoder = Decoder(config, rngs=rngs)
         self.quant_conv = conv1x1(2 * channels, 2 * channels, rngs=rngs)
         self.post_quant_conv = conv1x1(channels, channels, rngs=rngs)
+        if config.has_shortcut:
+            pixels = config.in_channels * config.downscale**2
+            self.encoder_shortcut = conv1x1(pixels, 2 * channels, rngs=rngs)
+            self.decoder_shortcut = conv1x1(channels, pixels, rngs=rngs)
 
     def moments(
         self, images: Float[Array, "images height width 3"]
     ) -> tuple[Float[Array, "images h w channels"], Float[Array, "images h w channels"]]:
         """Return mean and log-variance of the posterior of pictures in [-1, 1], unscaled."""
-        x = _fold_pixels(images, self.config.patch_size)
-        x = self.quant_conv(self.encoder(x.astype(self.encoder.conv_in.kernel.dtype)))
+        images = images.astype(self.encoder.conv_in.kernel.dtype)
+        x = self.quant_conv(self.encoder(_fold_pixels(images, self.config.patch_size)))
+        if self.config.has_shortcut:
+            x = x + self.encoder_shortcut(_fold_pixels(images, self.config.downscale))
         mean, log_variance = jnp.split(x, 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0)
 
@@ -156,9 +162,13 @@ class VAE(nnx.Module):
         self, latents: Float[Array, "images h w channels"]
     ) -> Float[Array, "images height width 3"]:
         """Return pictures, nominally in [-1, 1], of scaled latents."""
-        x = latents.astype(self.post_quant_conv.kernel.dtype) / self.config.scaling_factor
-        x = self.decoder(self.post_quant_conv(x))
-        return _unfold_pixels(x, self.config.patch_size)
+        latents = latents.astype(self.post_quant_conv.kernel.dtype) / self.config.scaling_factor
+        x = self.decoder(self.post_quant_conv(latents))
+        images = _unfold_pixels(x, self.config.patch_size)
+        if self.config.has_shortcut:
+            x = self.decoder_shortcut(latents)
+            images = images + _unfold_pixels(x, self.config.downscale)
+        return images
 
 
 def _fold_pixels(x, size: int):

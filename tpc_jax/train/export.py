@@ -53,7 +53,7 @@ box. It knows drawn people only: real quality needs converted weights.
 
 - Input: a reference picture and pose pictures (part maps or skeletons), {side} x {side} pixels.
 - Parameters: {P.count(params):,} ({sizes}), stored in bfloat16.
-- Objective: velocity, cosine schedule with zero terminal signal; person weighted \
+- Objective: clean latents, cosine schedule with zero terminal signal; person weighted \
 {config.foreground_weight:g}:1.
 - Data: reference and targets from the same clip, hence aligned in scale and rotation; \
 {config.part_map_share:.0%} of people driven by part maps, the others by skeletons; the reference is

@@ -47,7 +47,10 @@ def denoiser_loss(
     config: TrainConfig,
     use_motion: bool,
 ) -> Float[Array, ""]:
-    """Return the weighted squared error of the predicted velocity.
+    """Return the weighted squared error of the predicted sample.
+
+    The network predicts clean latents: a small one cannot carry the noise of many channels to its
+    output, which predicting noise or velocity asks of it.
 
     With motion the frames of a person form a window with one timestep; without, every frame is a
     window of its own.
@@ -67,15 +70,14 @@ def denoiser_loss(
     timesteps = jnp.broadcast_to(timesteps, (clips, frames))
     squared = jnp.asarray(alphas_cumprod(config.model.schedule), jnp.float32)[timesteps]
     signal, sigma = (jnp.sqrt(s)[..., None, None, None] for s in (squared, 1.0 - squared))
-    noise = jax.random.normal(noise_key, latents.shape)
-    noisy, velocity = signal * latents + sigma * noise, signal * noise - sigma * latents
+    noisy = signal * latents + sigma * jax.random.normal(noise_key, latents.shape)
 
     references = _references(animator, params, reference, batch.is_conditional, frames, use_motion)
     if not use_motion:
         noisy, pose = (x.reshape(clips * frames, 1, *x.shape[2:]) for x in (noisy, pose))
     row_timesteps = timesteps[:, 0] if use_motion else timesteps.reshape(-1)
     prediction = animator.denoise(params, noisy, row_timesteps, references, pose)
-    error = (prediction.reshape(velocity.shape) - velocity) ** 2
+    error = (prediction.reshape(latents.shape) - latents) ** 2
     weight = _weights(_shrink(batch.mask, latents.shape[2:4]), config.foreground_weight)
     return jnp.mean(weight[..., None] * error)
 

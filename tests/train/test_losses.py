@@ -1,0 +1,164 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small_models import random_params, small_config
+
+from tpc_jax.animators.tiny import TinyAnimator, networks
+from tpc_jax.sampler.schedule import alphas_cumprod
+from tpc_jax.train.batches import make_batch
+from tpc_jax.train.config import StageConfig, TrainConfig
+from tpc_jax.train.losses import denoiser_loss, to_model_range, vae_loss
+
+CLIPS, FRAMES = 3, 2
+CONFIG = TrainConfig(model=small_config((8,)), motion_frames=6, foreground_weight=3.0)
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    stage = StageConfig(steps=1, clips=CLIPS, frames=FRAMES, learning_rate=1.0)
+    batch = make_batch(CONFIG, stage, 0, consecutive=True)
+    batch = batch._replace(is_conditional=np.array([True, False, True]))
+    return jax.tree.map(jnp.asarray, batch)
+
+
+class WholeTimesteps(TinyAnimator):
+    """Takes the integers that training draws."""
+
+    def denoise(self, params, latents, timesteps, references, pose):
+        return super().denoise(params, latents, timesteps.astype(jnp.float32), references, pose)
+
+
+class Recorder(TinyAnimator):
+    """Pools pictures 4 x 4 into latents, predicts nothing, and writes down what it was asked."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        object.__setattr__(self, "seen", {})
+
+    def encode(self, params, images):
+        pooled = images.reshape(len(images), 4, 4, 4, 4, 3).mean((2, 4))
+        return jnp.concatenate([pooled, pooled[..., :1]], axis=-1)
+
+    def pose_features(self, params, pose):
+        return self.encode(params, pose)
+
+    def reference_features(self, params, latents, timestep=0.0):
+        return (latents.reshape(len(latents), 16, 4),)
+
+    def denoise(self, params, latents, timesteps, references, pose):
+        self.seen.update(latents=latents, timesteps=timesteps, references=references, pose=pose)
+        return jnp.zeros_like(latents)
+
+
+def expected_loss(batch, noisy, timesteps):
+    """The weighted square of the velocity that the noisy latents imply, in float64."""
+    pool = functools.partial(Recorder(CONFIG.model).encode, None)
+    clean = np.stack([pool(to_model_range(frames)) for frames in batch.frames])
+    squared = alphas_cumprod(CONFIG.model.schedule)[timesteps]
+    signal, sigma = (np.sqrt(x)[..., None, None, None] for x in (squared, 1 - squared))
+    noise = (noisy - signal * clean) / sigma
+    velocity = signal * noise - sigma * clean
+    share = np.asarray(batch.mask).reshape(CLIPS, FRAMES, 4, 4, 4, 4).mean((3, 5))
+    weight = 1 + 2 * share
+    assert 0.5 < noise.std() < 1.5
+    return np.mean((weight / weight.mean())[..., None] * velocity**2)
+
+
+@pytest.mark.parametrize("use_motion", [True, False])
+def test_the_target_is_the_velocity_weighted_towards_the_person(batch, use_motion):
+    recorder = Recorder(CONFIG.model)
+    loss = denoiser_loss(
+        {}, batch, KEY, vae={}, animator=recorder, config=CONFIG, use_motion=use_motion
+    )
+    noisy, timesteps = recorder.seen["latents"], np.asarray(recorder.seen["timesteps"])
+    if use_motion:
+        assert noisy.shape == (CLIPS, FRAMES, 4, 4, 4)
+        assert timesteps.shape == (CLIPS,)
+        timesteps = np.repeat(timesteps[:, None], FRAMES, axis=1)
+    else:
+        assert noisy.shape == (CLIPS * FRAMES, 1, 4, 4, 4)
+        assert len(set(timesteps.tolist())) > CLIPS
+        timesteps = timesteps.reshape(CLIPS, FRAMES)
+    noisy = np.asarray(noisy, np.float64).reshape(CLIPS, FRAMES, 4, 4, 4)
+    np.testing.assert_allclose(loss, expected_loss(batch, noisy, timesteps), rtol=1e-3)
+
+
+@pytest.mark.parametrize("use_motion", [True, False])
+def test_every_window_reads_its_own_person_unless_hidden(batch, use_motion):
+    recorder = Recorder(CONFIG.model)
+    denoiser_loss({}, batch, KEY, vae={}, animator=recorder, config=CONFIG, use_motion=use_motion)
+    (layer,) = recorder.seen["references"]
+    windows = 1 if use_motion else FRAMES
+    (tokens,), (key_bits,) = layer.tokens, layer.key_bits
+    pooled = recorder.encode(None, to_model_range(batch.reference))
+    for window in range(CLIPS * windows):
+        clip = window // windows
+        np.testing.assert_allclose(tokens[window, 0], pooled[clip].reshape(16, 4), atol=1e-6)
+        is_read = (layer.query_bits[window, :, :, None] & key_bits[window, :, None, :]) != 0
+        assert is_read.shape == (FRAMES if use_motion else 1, 16, 16)
+        assert (np.asarray(is_read) == batch.is_conditional[clip]).all()
+        frame = 0 if use_motion else window % windows
+        pose = recorder.encode(None, batch.pose[clip, frame][None])[0]
+        np.testing.assert_allclose(recorder.seen["pose"][window, 0], pose, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def gradient():
+    """Compiled loss and gradient of the real networks, clips with motion."""
+    params = random_params(CONFIG.model)
+    vae = params.pop("vae")
+    loss = functools.partial(
+        denoiser_loss,
+        vae=vae,
+        animator=WholeTimesteps(CONFIG.model),
+        config=CONFIG,
+        use_motion=True,
+    )
+    return params, jax.jit(jax.value_and_grad(loss))
+
+
+def test_a_few_steps_lower_the_loss_on_one_batch(batch, gradient):
+    params, loss_and_gradient = gradient
+    optimizer = optax.adam(3e-3)
+    state, losses = optimizer.init(params), []
+    for _ in range(8):
+        loss, slope = loss_and_gradient(params, batch, KEY)
+        updates, state = optimizer.update(slope, state)
+        params = optax.apply_updates(params, updates)
+        losses.append(float(loss))
+    assert losses[-1] < 0.9 * losses[0]
+    assert np.isfinite(losses).all()
+
+
+def test_hidden_references_teach_the_appearance_encoder_nothing(batch, gradient):
+    params, loss_and_gradient = gradient
+    for shown in (False, True):
+        _, slope = loss_and_gradient(params, batch._replace(is_conditional=np.full(3, shown)), KEY)
+        largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(slope["appearance_encoder"]))
+        assert (largest > 0) == shown
+        # Everything else learns either way.
+        assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(slope["pose_net"])) > 0
+
+
+def test_the_autoencoder_loss_measures_reconstruction_with_the_person_up_weighted(batch):
+    network = networks(CONFIG.model)["vae"]
+    params = random_params(CONFIG.model)["vae"]
+    loss = jax.jit(jax.value_and_grad(functools.partial(vae_loss, network=network, config=CONFIG)))
+    optimizer = optax.adam(3e-3)
+    state, losses = optimizer.init(params), []
+    for _ in range(12):
+        value, slope = loss(params, batch, KEY)
+        updates, state = optimizer.update(slope, state)
+        params = optax.apply_updates(params, updates)
+        losses.append(float(value))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_pixels_map_onto_the_models_range():
+    pixels = jnp.asarray([0, 51, 255], jnp.uint8)
+    np.testing.assert_allclose(to_model_range(pixels), [-1.0, -0.6, 1.0], atol=1e-6)

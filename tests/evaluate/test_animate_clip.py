@@ -62,7 +62,8 @@ class Copier(TinyAnimator):
             if key_bits is not None:
                 is_read = ((layer.query_bits & key_bits) != 0)[..., None].astype(jnp.float32)
             total, count = total + is_read * tokens, count + is_read
-        return (total / jnp.maximum(count, 1)).reshape(latents.shape)
+        mean = total / jnp.maximum(count, 1)
+        return jnp.broadcast_to(mean, (1, latents.shape[1], *mean.shape[2:])).reshape(latents.shape)
 
 
 COPIER = Copier(dataclasses.replace(small_config(), image_size=SIDE))

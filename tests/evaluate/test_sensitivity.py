@@ -20,6 +20,7 @@ from tpc_jax.evaluate.sensitivity import (
 from tpc_jax.evaluate.summary import sections
 
 OPTIONS = StudyOptions(num_clips=2, num_frames=5, steps=2)
+ANIMATOR = small_model()[0]
 CONDITIONS = [Condition(rotation=60.0), Condition(rotation=60.0, routing="composite")]
 
 
@@ -65,7 +66,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, counted):
         if len(ticks) == 3:
             raise KeyboardInterrupt
 
-    study = (None, small_model()[1], results, OPTIONS)
+    study = (*small_model(), results, OPTIONS)
     with pytest.raises(KeyboardInterrupt):
         run_study(*study, conditions=CONDITIONS, progress=stop_after_three)
     assert len(rows_of(results)) == 3
@@ -81,7 +82,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, counted):
 
 def test_results_of_another_model_or_other_options_are_not_mixed(tmp_path, counted):
     results, params = tmp_path / "results.csv", {"w": np.ones(3)}
-    run_study(None, params, results, OPTIONS, conditions=CONDITIONS)
+    run_study(ANIMATOR, params, results, OPTIONS, conditions=CONDITIONS)
     text = results.read_text()
     for other, options in (
         ({"w": np.zeros(3)}, OPTIONS),
@@ -89,11 +90,11 @@ def test_results_of_another_model_or_other_options_are_not_mixed(tmp_path, count
         (params, dataclasses.replace(OPTIONS, seed=1)),
     ):
         with pytest.raises(UserError, match=r"results\.csv: holds results of another study"):
-            run_study(None, other, results, options, conditions=CONDITIONS)
+            run_study(ANIMATOR, other, results, options, conditions=CONDITIONS)
     assert results.read_text() == text
     # More clips are no other study.
     run_study(
-        None, params, results, dataclasses.replace(OPTIONS, num_clips=3), conditions=CONDITIONS
+        ANIMATOR, params, results, dataclasses.replace(OPTIONS, num_clips=3), conditions=CONDITIONS
     )
     assert len(rows_of(results)) == 6
 
@@ -111,7 +112,7 @@ def test_files_that_are_no_results(tmp_path):
         read_results(tmp_path / "other.csv")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="cannot be written"):
-        run_study(None, {}, tmp_path / "file" / "results.csv", OPTIONS, conditions=[])
+        run_study(ANIMATOR, {}, tmp_path / "file" / "results.csv", OPTIONS, conditions=[])
 
 
 def test_real_scores(tmp_path):

@@ -186,7 +186,7 @@ class TinyAnimator:
         references: tuple[ReferenceTokens | None, ...] | None,
         pose: Float[Array, "batch frames h w pose_channels"],
     ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the clean latents of windows; no references is the unconditional half of guidance."""
+        """Predict the clean latents of windows; None for references is the unconditional half."""
         unet = self._bind("unet", params)
         return unet(latents, timesteps, pose=pose, references=references)
 

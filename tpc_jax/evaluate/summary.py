@@ -35,11 +35,11 @@ _NUM_RESAMPLES = 10_000
 _QUANTILES = (0.025, 0.975)
 # Heading, factor and decimals of each score, in the order of the table.
 _COLUMNS = {
-    "foreground_psnr": ("person PSNR, dB", 1, 2),
-    "psnr": ("PSNR, dB", 1, 2),
-    "ssim": ("SSIM", 1, 3),
-    "person_iou": ("person IoU", 1, 3),
-    "flicker": ("flicker, %", 100, 2),
+    "foreground_psnr": ("person PSNR, dB", 1.0, 2),
+    "psnr": ("PSNR, dB", 1.0, 2),
+    "ssim": ("SSIM", 1.0, 3),
+    "person_iou": ("person IoU", 1.0, 3),
+    "flicker": ("flicker, %", 100.0, 2),
 }
 _WON_BACK = {"foreground_psnr": "person won back", "psnr": "frame won back"}
 
@@ -165,7 +165,8 @@ def summary_text(scores: Scores, study: str) -> str:
         "person, scale resizes it against the motion's; its background stays.",
         "*Won back* is (with - without) / (bound - without) for person and whole-frame PSNR, where "
         "without is the same misaligned reference left as it is, and bound an aligned reference. "
-        "Nothing is lost where nothing is misaligned: there the difference in dB is shown.",
+        "Nothing is lost where nothing is misaligned: there the difference in dB is shown. In the "
+        "last table the bound has as few pixels on the person as the misaligned reference.",
         f"![scores against rotation and scale]({PLOT_FILE})",
         "`tpc-jax sensitivity` remakes this page.",
     ]
@@ -284,9 +285,9 @@ def _won_back_cell(scores: Scores, row: Row, column: int) -> str:
         difference = difference[np.isfinite(difference)]
         if len(difference) < 2:
             return "-"
-        return _cell(bootstrap_mean(difference, num_resamples=_NUM_RESAMPLES), 0, 1, 2) + " dB"
+        return _cell(bootstrap_mean(difference, num_resamples=_NUM_RESAMPLES), 0, 1.0, 2) + " dB"
     share = won_back(plain, with_tpc, best)
-    return "-" if share is None else _cell(share, 0, 100, 0) + " %"
+    return "-" if share is None else _cell(share, 0, 100.0, 0) + " %"
 
 
 def misalignment_name(condition: Condition) -> str:

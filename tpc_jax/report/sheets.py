@@ -19,7 +19,7 @@ def enlarge(
 
 
 def side_by_side(
-    columns: Sequence[UInt8[np.ndarray, "frames height width 3"]],
+    columns: Sequence[UInt8[np.ndarray, "frames _height _width 3"]],
 ) -> UInt8[np.ndarray, "frames height total_width 3"]:
     """Join clips of equal length left to right, all scaled to the height of the last."""
     height = columns[-1].shape[1]

@@ -126,9 +126,7 @@ def _person_report(reference: Reference, clip: CalibratedClip, person: int) -> d
             SolveStatus(int(s)).name.lower(): int(n) for s, n in zip(statuses, counts, strict=True)
         },
         "num_filled_frames": int(fit.is_filled[person].sum()),
-        "mean_iou_before": _mean_iou(
-            np.broadcast_to(before, clip.masks[person].shape), clip, person
-        ),
+        "mean_iou_before": _mean_iou(before, clip, person),
         "mean_iou_after": _mean_iou(clip.masks[person] / np.float32(255), clip, person),
     }
 

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -183,36 +184,36 @@ def test_tpc_needs_calibrated_references():
         animate_clip(COPIER, {}, reference, driving, None, AnimateOptions(steps=2))
 
 
-# The real networks of `tiny`, small and with random weights.
-
-
 @pytest.fixture(scope="module")
 def pair():
     reference, driving = two_people(SIDE)
     return reference, driving, calibrate_clip(reference, driving, method="all")
 
 
+def test_every_routing_animates_two_people_and_no_two_read_the_same(pair):
+    options = [AnimateOptions(routing=routing, steps=1) for routing in (None, *ROUTINGS)]
+    results = [animate_clip(COPIER, {}, *pair, o) for o in options]
+    for result, other in itertools.combinations(results, 2):
+        # A picture twice as wide as high on a square canvas.
+        assert result.shape == (5, SIDE // 2, SIDE, 3)
+        assert (result != other).mean() > 0.02
+
+
 @pytest.fixture(scope="module")
 def frames(pair):
+    """What the real networks of `tiny`, small and with random weights, make of two people."""
     animator, params = small_model()
     return {
         routing: animate_clip(animator, params, *pair, AnimateOptions(routing=routing, steps=2))
-        for routing in (None, *ROUTINGS)
+        for routing in (None, "union", "composite")
     }
 
 
-def test_every_routing_animates_two_people(frames):
-    for result in frames.values():
-        # A picture twice as wide as high on a canvas of 16 x 16 pixels.
+def test_real_networks_read_what_they_are_given(frames):
+    for result, other in itertools.combinations(frames.values(), 2):
         assert result.shape == (5, 8, 16, 3)
         assert result.std() > 1
-
-
-def test_no_two_routings_read_the_same(frames):
-    names = list(frames)
-    for index, name in enumerate(names):
-        for other in names[index + 1 :]:
-            assert (frames[name] != frames[other]).any(), (name, other)
+        assert (result != other).mean() > 0.02
 
 
 def test_the_same_seed_gives_the_same_clip(pair, frames):

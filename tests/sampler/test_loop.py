@@ -62,7 +62,7 @@ def test_all_steps_share_one_program():
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize(("length", "overlap"), [(4, 2), (5, 4), (7, 3)])
+@pytest.mark.parametrize(("length", "overlap"), [(4, 2), (7, 3)])
 def test_overlapping_windows_are_averaged_frame_by_frame(length, overlap):
     windows = context_windows(FRAMES, length, overlap)
     row, latents = row_at(1), noise(1)

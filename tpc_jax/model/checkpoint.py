@@ -48,6 +48,8 @@ def save_checkpoint(
             (partial / name).write_text(text)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save((partial / PARAMS_FOLDER).absolute(), P.flatten(params))
+        # Orbax's note of success holds the path it was written to, which is nobody's business.
+        (partial / PARAMS_FOLDER / "commit_success.txt").unlink(missing_ok=True)
 
 
 def read_config(directory: Path) -> dict[str, Any]:

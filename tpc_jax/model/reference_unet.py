@@ -40,7 +40,7 @@ class AppearanceEncoder(UNetTrunk):
         """
         dtype = self.conv_in.kernel.dtype
         context = None if context is None else context.astype(dtype)
-        x = self.conv_in(latents.astype(dtype))
+        x = self._enter(latents.astype(dtype))
         conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
         _, normed = self._run(x, conditions, (None,) * sum(num_transformers(self.config)))
         reads = reading_transformers(self.config)

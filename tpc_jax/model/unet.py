@@ -26,6 +26,9 @@ class UNetTrunk(nnx.Module):
         levels = range(len(widths))
         self.config = config
         self.conv_in = conv3x3(config.in_channels, widths[0], rngs=rngs)
+        if config.position_grid is not None:
+            shape = (*config.position_grid, widths[0])
+            self.position_table = nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
         self.time_embedding = TimeEmbedding(widths[0], rngs=rngs)
         self.down_blocks = nnx.List(
             [DownBlock(widths[max(level - 1, 0)], level, config, rngs=rngs) for level in levels]
@@ -45,6 +48,16 @@ class UNetTrunk(nnx.Module):
             )
             skips = skips[:-count]
             self.up_blocks.append(block)
+
+    def _enter(self, latents: Float[Array, "images h w c"]) -> Float[Array, "images h w channels"]:
+        """Apply the first convolution and tell each position where it is."""
+        x = self.conv_in(latents)
+        grid = self.config.position_grid
+        if grid is None:
+            return x
+        if x.shape[1:3] != grid:
+            raise ValueError(f"latents must have size {grid}, got {x.shape[1:3]}")
+        return x + self.position_table[...]
 
     def _run(
         self,
@@ -147,7 +160,7 @@ class UNet(UNetTrunk):
         """
         batch, frames = latents.shape[:2]
         dtype = self.conv_in.kernel.dtype
-        x = self.conv_in(_fold(latents).astype(dtype))
+        x = self._enter(_fold(latents).astype(dtype))
         if pose is not None:
             x = x + _fold(pose).astype(dtype)
         if context is not None:

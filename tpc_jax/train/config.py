@@ -29,7 +29,7 @@ class StageConfig(Config):
 
 
 def _vae() -> StageConfig:
-    return StageConfig(steps=1000, clips=16, frames=1, learning_rate=2e-3, ema_decay=0.99)
+    return StageConfig(steps=3000, clips=16, frames=1, learning_rate=2e-3, ema_decay=0.99)
 
 
 def _images() -> StageConfig:

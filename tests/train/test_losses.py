@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -14,7 +15,9 @@ from tpc_jax.train.config import StageConfig, TrainConfig
 from tpc_jax.train.losses import denoiser_loss, to_model_range, vae_loss
 
 CLIPS, FRAMES = 3, 2
-CONFIG = TrainConfig(model=small_config((8,)), motion_frames=6, foreground_weight=3.0)
+CONFIG = TrainConfig(
+    model=small_config((8,)), motion_frames=6, foreground_weight=3.0, pure_noise_share=0.0
+)
 KEY = jax.random.key(0)
 
 
@@ -26,15 +29,8 @@ def batch():
     return jax.tree.map(jnp.asarray, batch)
 
 
-class WholeTimesteps(TinyAnimator):
-    """Takes the integers that training draws."""
-
-    def denoise(self, params, latents, timesteps, references, pose):
-        return super().denoise(params, latents, timesteps.astype(jnp.float32), references, pose)
-
-
 class Recorder(TinyAnimator):
-    """Pools pictures 4 x 4 into latents, predicts nothing, and writes down what it was asked."""
+    """Pools pictures 4 x 4 into latents, predicts zeros, and writes down what it was asked."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -55,36 +51,46 @@ class Recorder(TinyAnimator):
         return jnp.zeros_like(latents)
 
 
-def expected_loss(batch, noisy, timesteps):
-    """The weighted square of the clean latents, which a prediction of zeros misses, in float64."""
-    pool = functools.partial(Recorder(CONFIG.model).encode, None)
-    clean = np.stack([pool(to_model_range(frames)) for frames in batch.frames])
-    squared = alphas_cumprod(CONFIG.model.schedule)[timesteps]
-    signal, sigma = (np.sqrt(x)[..., None, None, None] for x in (squared, 1 - squared))
-    noise = (noisy - signal * clean) / sigma
-    share = np.asarray(batch.mask).reshape(CLIPS, FRAMES, 4, 4, 4, 4).mean((3, 5))
-    weight = 1 + 2 * share
-    assert 0.5 < noise.std() < 1.5
-    return np.mean((weight / weight.mean())[..., None] * clean**2)
-
-
 @pytest.mark.parametrize("use_motion", [True, False])
-def test_the_target_is_the_clean_latents_weighted_towards_the_person(batch, use_motion):
+def test_the_target_is_the_clean_clip_weighted_towards_the_person(batch, use_motion):
     recorder = Recorder(CONFIG.model)
     loss = denoiser_loss(
         {}, batch, KEY, vae={}, animator=recorder, config=CONFIG, use_motion=use_motion
     )
-    noisy, timesteps = recorder.seen["latents"], np.asarray(recorder.seen["timesteps"])
+    clean = np.stack([recorder.encode(None, to_model_range(f)) for f in batch.frames])
+    weight = 1 + 2 * np.asarray(batch.mask).reshape(CLIPS, FRAMES, 4, 4, 4, 4).mean((3, 5))
+    # Nothing was predicted, so the error is the target itself.
+    expected = np.mean((weight / weight.mean())[..., None] * clean**2)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+    noisy = recorder.seen["latents"]
+    timesteps = np.asarray(recorder.seen["timesteps"]).astype(int)
     if use_motion:
         assert noisy.shape == (CLIPS, FRAMES, 4, 4, 4)
         assert timesteps.shape == (CLIPS,)
-        timesteps = np.repeat(timesteps[:, None], FRAMES, axis=1)
+        timesteps = np.repeat(timesteps, FRAMES)
     else:
         assert noisy.shape == (CLIPS * FRAMES, 1, 4, 4, 4)
         assert len(set(timesteps.tolist())) > CLIPS
-        timesteps = timesteps.reshape(CLIPS, FRAMES)
-    noisy = np.asarray(noisy, np.float64).reshape(CLIPS, FRAMES, 4, 4, 4)
-    np.testing.assert_allclose(loss, expected_loss(batch, noisy, timesteps), rtol=1e-3)
+    squared = alphas_cumprod(CONFIG.model.schedule)[timesteps.reshape(CLIPS, FRAMES)]
+    signal, sigma = (np.sqrt(x)[..., None, None, None] for x in (squared, 1 - squared))
+    noise = (np.asarray(noisy).reshape(clean.shape) - signal * clean) / sigma
+    assert abs(noise.mean()) < 0.15
+    assert abs(noise.std() - 1) < 0.15
+
+
+def test_pure_noise_has_its_share_of_the_windows(batch):
+    for share in (0.0, 0.5, 1.0):
+        config = dataclasses.replace(CONFIG, pure_noise_share=share)
+        recorder, are_last = Recorder(config.model), []
+        for seed in range(20):
+            key = jax.random.key(seed)
+            denoiser_loss(
+                {}, batch, key, vae={}, animator=recorder, config=config, use_motion=False
+            )
+            last = config.model.schedule.num_train_timesteps - 1
+            are_last.extend((recorder.seen["timesteps"] == last).tolist())
+        assert abs(np.mean(are_last) - share) < 0.15 * (0 < share < 1) + 0.02
 
 
 @pytest.mark.parametrize("use_motion", [True, False])
@@ -114,7 +120,7 @@ def gradient():
     loss = functools.partial(
         denoiser_loss,
         vae=params.pop("vae"),
-        animator=WholeTimesteps(model),
+        animator=TinyAnimator(model),
         config=CONFIG,
         use_motion=False,
     )

@@ -49,6 +49,7 @@ def _unet() -> UNetConfig:
         cross_attention_dim=None,
         norm_num_groups=_GROUPS,
         motion=MotionConfig(num_heads=_HEADS, norm_num_groups=_GROUPS, max_frames=24),
+        position_grid=(16, 16),
     )
 
 

@@ -54,6 +54,8 @@ class TrainConfig(Config):
         kl_weight: Weight of the autoencoder's Kullback-Leibler term per latent number.
         part_map_share: Share of people driven by part maps; the others by skeletons.
         unconditional_share: Share of people whose reference is hidden, for guidance.
+        pure_noise_share: Share of windows trained at the last timestep, which shows nothing of the
+            target, so that the reference must be read; the others spread over all timesteps.
         save_every: Steps between checkpoints.
     """
 
@@ -73,4 +75,5 @@ class TrainConfig(Config):
     kl_weight: float = 1e-5
     part_map_share: float = 0.6
     unconditional_share: float = 0.05
+    pure_noise_share: float = 0.5
     save_every: int = 100

@@ -64,10 +64,7 @@ def denoiser_loss(
 
     time_key, noise_key = jax.random.split(key)
     per_window = (clips, 1) if use_motion else (clips, frames)
-    timesteps = jax.random.randint(
-        time_key, per_window, 0, config.model.schedule.num_train_timesteps
-    )
-    timesteps = jnp.broadcast_to(timesteps, (clips, frames))
+    timesteps = jnp.broadcast_to(_timesteps(time_key, per_window, config), (clips, frames))
     squared = jnp.asarray(alphas_cumprod(config.model.schedule), jnp.float32)[timesteps]
     signal, sigma = (jnp.sqrt(s)[..., None, None, None] for s in (squared, 1.0 - squared))
     noisy = signal * latents + sigma * jax.random.normal(noise_key, latents.shape)
@@ -76,10 +73,19 @@ def denoiser_loss(
     if not use_motion:
         noisy, pose = (x.reshape(clips * frames, 1, *x.shape[2:]) for x in (noisy, pose))
     row_timesteps = timesteps[:, 0] if use_motion else timesteps.reshape(-1)
+    row_timesteps = row_timesteps.astype(jnp.float32)
     prediction = animator.denoise(params, noisy, row_timesteps, references, pose)
     error = (prediction.reshape(latents.shape) - latents) ** 2
     weight = _weights(_shrink(batch.mask, latents.shape[2:4]), config.foreground_weight)
     return jnp.mean(weight[..., None] * error)
+
+
+def _timesteps(key: jax.Array, shape: tuple[int, int], config: TrainConfig):
+    count = config.model.schedule.num_train_timesteps
+    evenly, last = jax.random.split(key)
+    timesteps = jax.random.randint(evenly, shape, 0, count)
+    is_last = jax.random.bernoulli(last, config.pure_noise_share, shape)
+    return jnp.where(is_last, count - 1, timesteps)
 
 
 def _references(animator, params, latents, is_conditional, frames: int, use_motion: bool):

@@ -11,6 +11,7 @@ from tpc_jax.train.config import StageConfig
 from tpc_jax.train.loop import make_optimizer, run_stage
 
 STAGE = StageConfig(steps=11, clips=1, frames=1, learning_rate=0.05, ema_decay=0.5, seed=3)
+MUON = dataclasses.replace(STAGE, matrix_learning_rate=0.02)
 
 
 def start():
@@ -53,18 +54,18 @@ def interrupted_at(stop):
     return some
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+@pytest.fixture(scope="module", params=[STAGE, MUON], ids=["adamw", "muon"])
+def whole(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return folder, train(folder)
+    return folder, train(folder, request.param), request.param
 
 
 @pytest.mark.parametrize("stops", [(6,), (4,), (2, 9, 10)])
 def test_a_stopped_stage_goes_on_as_if_nothing_had_happened(tmp_path, whole, stops):
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path, batches=interrupted_at(stop))
-    ema = train(tmp_path)
+            train(tmp_path, whole[2], batches=interrupted_at(stop))
+    ema = train(tmp_path, whole[2])
     jax.tree.map(np.testing.assert_array_equal, ema, whole[1])
     # Every step once, whichever runs it was cut off in.
     assert curve(tmp_path) == curve(whole[0])
@@ -72,12 +73,12 @@ def test_a_stopped_stage_goes_on_as_if_nothing_had_happened(tmp_path, whole, sto
 
 
 def test_a_finished_stage_is_not_run_again(tmp_path, whole):
-    folder, ema = whole
+    folder, ema, stage = whole
 
     def forbidden(first):
         raise AssertionError("no batch is needed")
 
-    jax.tree.map(np.testing.assert_array_equal, train(folder, batches=forbidden), ema)
+    jax.tree.map(np.testing.assert_array_equal, train(folder, stage, batches=forbidden), ema)
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -116,6 +117,20 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
     np.testing.assert_allclose(rates[3:70], 0.25, atol=1e-4)
     assert (np.diff(rates[70:]) < 0).all()
     assert rates[-1] < 0.002
+
+
+def test_muon_moves_all_directions_of_a_matrix_alike():
+    """Its update is near a multiple of an orthogonal matrix, whatever the gradient's spectrum."""
+    params = {"w": jnp.zeros((2, 3)), "b": jnp.zeros(3)}
+    optimizer = make_optimizer(dataclasses.replace(MUON, steps=100))
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    gradient = {"w": jnp.array([[1.0, 0.0, 0.0], [0.0, 0.05, 0.0]]), "b": jnp.array([1.0, 0, 0])}
+    for _ in range(3):
+        updates, state = update(gradient, state, params)
+    w = -np.asarray(updates["w"]) / MUON.matrix_learning_rate
+    assert 0.6 < w[1, 1] / w[0, 0] < 1.7
+    np.testing.assert_allclose(np.delete(w.ravel(), [0, 4]), 0.0, atol=1e-6)
+    np.testing.assert_allclose(updates["b"], [-STAGE.learning_rate, 0, 0], rtol=0.1, atol=1e-6)
 
 
 def test_gradients_are_clipped():

@@ -15,7 +15,10 @@ class StageConfig(Config):
         steps: Optimiser steps.
         clips: Different people per batch.
         frames: Target frames per person.
-        learning_rate: Peak rate; warms up over 2 % of the steps, falls to 0 over the last 30 %.
+        learning_rate: Peak rate of AdamW; warms up over 2 % of the steps, falls to 0 over the last
+            30 %.
+        matrix_learning_rate: Peak rate of Muon, which then trains all matrices; None leaves them to
+            AdamW.
         ema_decay: Decay of the averaged parameters, which are what a stage hands on.
         seed: Seed of the data, the noise and the initial parameters.
     """
@@ -24,6 +27,7 @@ class StageConfig(Config):
     clips: int
     frames: int
     learning_rate: float
+    matrix_learning_rate: float | None = None
     ema_decay: float = 0.998
     seed: int = 0
 
@@ -33,11 +37,11 @@ def _vae() -> StageConfig:
 
 
 def _images() -> StageConfig:
-    return StageConfig(steps=1300, clips=8, frames=4, learning_rate=1e-3)
+    return StageConfig(steps=3600, clips=4, frames=4, learning_rate=1e-3, matrix_learning_rate=1e-2)
 
 
 def _clips() -> StageConfig:
-    return StageConfig(steps=160, clips=4, frames=8, learning_rate=5e-4)
+    return StageConfig(steps=200, clips=4, frames=8, learning_rate=5e-4, matrix_learning_rate=5e-3)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 import orbax.checkpoint as ocp
 from tqdm import tqdm
 
@@ -33,18 +34,27 @@ class TrainState(NamedTuple):
 
 
 def make_optimizer(stage: StageConfig) -> optax.GradientTransformation:
-    """Return AdamW with clipping and a warm-up, constant, decay rate."""
-    warmup, decay = max(1, stage.steps // 50), max(1, (3 * stage.steps) // 10)
-    rate = optax.join_schedules(
+    """Return AdamW, or Muon for matrices and Adam for the rest, with clipped gradients."""
+    rate = _schedule(stage.learning_rate, stage.steps)
+    if stage.matrix_learning_rate is None:
+        rule = optax.adamw(rate, b1=0.9, b2=0.99, weight_decay=1e-2)
+    else:
+        matrix_rate = _schedule(stage.matrix_learning_rate, stage.steps)
+        rule = optax.contrib.muon(matrix_rate, adam_learning_rate=rate)
+    return optax.chain(optax.clip_by_global_norm(1.0), rule)
+
+
+def _schedule(peak: float, steps: int) -> optax.Schedule:
+    """Return a warm-up, constant, decay schedule."""
+    warmup, decay = max(1, steps // 50), max(1, (3 * steps) // 10)
+    return optax.join_schedules(
         [
-            optax.linear_schedule(0.0, stage.learning_rate, warmup),
-            optax.constant_schedule(stage.learning_rate),
-            optax.cosine_decay_schedule(stage.learning_rate, decay),
+            optax.linear_schedule(0.0, peak, warmup),
+            optax.constant_schedule(peak),
+            optax.cosine_decay_schedule(peak, decay),
         ],
-        [warmup, stage.steps - decay],
+        [warmup, steps - decay],
     )
-    adamw = optax.adamw(rate, b1=0.9, b2=0.99, weight_decay=1e-2)
-    return optax.chain(optax.clip_by_global_norm(1.0), adamw)
 
 
 def run_stage(

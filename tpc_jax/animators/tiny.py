@@ -24,7 +24,7 @@ from tpc_jax.sampler.schedule import ScheduleConfig
 _LATENT_CHANNELS = 32
 _WIDTHS = (96, 128)
 _GROUPS = 8
-_HEADS = 2
+_HEADS = 4
 
 
 def _vae() -> VAEConfig:

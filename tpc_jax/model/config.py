@@ -81,9 +81,9 @@ class UNetConfig(Config):
         norm_over_frames: Whether resnet norms pool over all frames of a window (MagicAnimate).
         reads: Which transformers read reference features, "full" or "midup".
         motion: Motion modules, or None for a network of single pictures.
-        position_grid: Height and width of a learnt table added after the first convolution, which
-            tells a small network where its tokens lie; latents must have this size. None (as in
-            Stable Diffusion) has no table.
+        position_grid: Height and width of a table added after the first convolution, which tells a
+            small network where its tokens lie; it starts as sinusoids and is learnt; latents must
+            have this size. None (as in Stable Diffusion) has no table.
     """
 
     NESTED: ClassVar = {"motion": MotionConfig}

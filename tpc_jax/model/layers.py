@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -38,6 +39,17 @@ def timestep_features(
     frequencies = jnp.exp(-math.log(10000.0) * jnp.arange(half, dtype=jnp.float32) / half)
     angles = timesteps.astype(jnp.float32)[:, None] * frequencies[None, :]
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+def grid_features(size: tuple[int, int], channels: int) -> Float[np.ndarray, "h w channels"]:
+    """Return sinusoidal features of the cells of a grid: sine and cosine of y, then of x.
+
+    Wavelengths run from 6 to 100 cells, so that each cell differs clearly from its neighbours.
+    """
+    frequency = 16.0 ** -np.linspace(0.0, 1.0, channels // 4)
+    angles = np.stack(np.indices(size), axis=-1)[..., None] * frequency
+    features = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+    return features.reshape(*size, channels).astype(np.float32)
 
 
 class TimeEmbedding(nnx.Module):

@@ -11,7 +11,13 @@ from jaxtyping import Array, Float
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.blocks import Conditions, DownBlock, MidBlock, UpBlock
 from tpc_jax.model.config import UNetConfig
-from tpc_jax.model.layers import RESNET_EPS, TimeEmbedding, conv3x3, group_norm
+from tpc_jax.model.layers import (
+    RESNET_EPS,
+    TimeEmbedding,
+    conv3x3,
+    grid_features,
+    group_norm,
+)
 
 
 class UNetTrunk(nnx.Module):
@@ -27,8 +33,8 @@ class UNetTrunk(nnx.Module):
         self.config = config
         self.conv_in = conv3x3(config.in_channels, widths[0], rngs=rngs)
         if config.position_grid is not None:
-            shape = (*config.position_grid, widths[0])
-            self.position_table = nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
+            table = grid_features(config.position_grid, widths[0])
+            self.position_table = nnx.Param(jnp.asarray(table))
         self.time_embedding = TimeEmbedding(widths[0], rngs=rngs)
         self.down_blocks = nnx.List(
             [DownBlock(widths[max(level - 1, 0)], level, config, rngs=rngs) for level in levels]

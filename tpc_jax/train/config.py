@@ -37,11 +37,11 @@ def _vae() -> StageConfig:
 
 
 def _images() -> StageConfig:
-    return StageConfig(steps=3600, clips=4, frames=4, learning_rate=1e-3, matrix_learning_rate=1e-2)
+    return StageConfig(steps=2400, clips=4, frames=4, learning_rate=1e-3, matrix_learning_rate=1e-2)
 
 
 def _clips() -> StageConfig:
-    return StageConfig(steps=200, clips=4, frames=8, learning_rate=5e-4, matrix_learning_rate=5e-3)
+    return StageConfig(steps=120, clips=4, frames=8, learning_rate=5e-4, matrix_learning_rate=5e-3)
 
 
 @dataclasses.dataclass(frozen=True)

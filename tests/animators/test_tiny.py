@@ -167,3 +167,14 @@ def test_parameters_of_another_width_are_refused(model):
 def test_networks_are_described_once():
     assert networks(small_config()) is networks(small_config())
     assert set(networks(small_config())) == {"vae", "unet", "appearance_encoder", "pose_net"}
+
+
+def test_pure_noise_tells_the_network_nothing(denoise, inputs):
+    latents, pose, features = inputs
+    last = TinyConfig().schedule.num_train_timesteps - 1.0
+    runs = [
+        [denoise(scale * latents, tokens_of(features), pose, timestep) for scale in (1, -2)]
+        for timestep in (last, 500.0)
+    ]
+    np.testing.assert_allclose(*runs[0], atol=1e-5)
+    assert float(jnp.abs(runs[1][0] - runs[1][1]).max()) > 1e-2

@@ -9,6 +9,7 @@ import functools
 from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from tpc_jax.model import params as P
@@ -19,7 +20,7 @@ from tpc_jax.model.pose_net import PoseNet
 from tpc_jax.model.reference_unet import AppearanceEncoder
 from tpc_jax.model.unet import UNet, token_grids
 from tpc_jax.model.vae import VAE
-from tpc_jax.sampler.schedule import ScheduleConfig
+from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod
 
 _LATENT_CHANNELS = 32
 _WIDTHS = (96, 128)
@@ -187,9 +188,15 @@ class TinyAnimator:
         references: tuple[ReferenceTokens | None, ...] | None,
         pose: Float[Array, "batch frames h w pose_channels"],
     ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the clean latents of windows; None for references is the unconditional half."""
+        """Predict the clean latents of windows; None for references is the unconditional half.
+
+        The network sees the best linear guess of the clean latents: unscaled noise, which says
+        nothing, would drown the pose and the position in its first features.
+        """
+        signal = jnp.asarray(np.sqrt(alphas_cumprod(self.schedule)), latents.dtype)
+        guess = latents * signal[timesteps.astype(jnp.int32)][:, None, None, None, None]
         unet = self._bind("unet", params)
-        return unet(latents, timesteps, pose=pose, references=references)
+        return unet(guess, timesteps, pose=pose, references=references)
 
     def _bind(self, name: str, params: Params):
         return P.bind(networks(self.config)[name], params[name])

@@ -17,7 +17,7 @@ class StageConfig(Config):
         frames: Target frames per person.
         learning_rate: Peak rate of AdamW; warms up over 2 % of the steps, falls to 0 over the last
             30 %.
-        matrix_learning_rate: Peak rate of Muon, which then trains all matrices; None leaves them to
+        matrix_learning_rate: Peak rate of Muon, which then trains all kernels; None leaves them to
             AdamW.
         ema_decay: Decay of the averaged parameters, which are what a stage hands on.
         seed: Seed of the data, the noise and the initial parameters.
@@ -79,5 +79,5 @@ class TrainConfig(Config):
     kl_weight: float = 1e-5
     part_map_share: float = 0.6
     unconditional_share: float = 0.05
-    pure_noise_share: float = 0.5
+    pure_noise_share: float = 0.75
     save_every: int = 100

@@ -34,14 +34,26 @@ class TrainState(NamedTuple):
 
 
 def make_optimizer(stage: StageConfig) -> optax.GradientTransformation:
-    """Return AdamW, or Muon for matrices and Adam for the rest, with clipped gradients."""
+    """Return AdamW, or Muon for all kernels and Adam for the rest, with clipped gradients."""
     rate = _schedule(stage.learning_rate, stage.steps)
     if stage.matrix_learning_rate is None:
         rule = optax.adamw(rate, b1=0.9, b2=0.99, weight_decay=1e-2)
     else:
         matrix_rate = _schedule(stage.matrix_learning_rate, stage.steps)
-        rule = optax.contrib.muon(matrix_rate, adam_learning_rate=rate)
+        rule = optax.contrib.muon(
+            matrix_rate, adam_learning_rate=rate, muon_weight_dimension_numbers=_kernels
+        )
     return optax.chain(optax.clip_by_global_norm(1.0), rule)
+
+
+def _kernels(params: Params):
+    """Say which arrays are matrices from inputs to outputs; those of convolutions are flattened."""
+
+    def axes(array):
+        inputs = {2: (0,), 4: (0, 1, 2)}.get(array.ndim)
+        return inputs and optax.contrib.MuonDimensionNumbers(inputs, (array.ndim - 1,))
+
+    return jax.tree.map(axes, params)
 
 
 def _schedule(peak: float, steps: int) -> optax.Schedule:

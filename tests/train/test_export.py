@@ -49,7 +49,8 @@ def test_settings_are_those_that_remake_it(exported):
 def test_the_card_tells_what_was_done(exported):
     card = (exported / CARD_FILE).read_text()
     last = np.mean(1 / np.arange(1, 46))
-    assert f"| vae | 45 | 2 x 1 | 0.001 | 9 | 45 | {last:.4f} |" in card
+    assert f"| vae | 45 | 2 x 1 | 0.001 | none | 9 | 45 | {last:.4f} |" in card
+    assert f"| images | {CONFIG.images.steps} | 4 x 4 | 0.001 | 0.01 | 0 | 45 |" in card
     assert "16 x 16 pixels" in card
     counts = sum(leaf.size for leaf in jax.tree.leaves(PARAMS))
     assert f"Parameters: {counts:,}" in card

@@ -53,15 +53,16 @@ box. It knows drawn people only: real quality needs converted weights.
 
 - Input: a reference picture and pose pictures (part maps or skeletons), {side} x {side} pixels.
 - Parameters: {P.count(params):,} ({sizes}), stored in bfloat16.
-- Objective: clean latents, cosine schedule with zero terminal signal; person weighted \
-{config.foreground_weight:g}:1.
+- Objective: clean latents, cosine schedule with zero terminal signal, person weighted \
+{config.foreground_weight:g}:1;
+  {config.pure_noise_share:.0%} of windows at pure noise.
 - Data: reference and targets from the same clip, hence aligned in scale and rotation; \
 {config.part_map_share:.0%} of people driven by part maps, the others by skeletons; the reference is
   hidden for {config.unconditional_share:.0%} of people.
 - Averaged parameters (EMA) of each stage are kept. Backend: {jax.default_backend()}.
 
-| stage | steps | people x frames per step | learning rate | seed | minutes | last loss |
-|---|---|---|---|---|---|---|
+| stage | steps | people x frames | Adam's rate | Muon's rate | seed | minutes | last loss |
+|---|---|---|---|---|---|---|---|
 {chr(10).join(rows)}
 
 Minutes count a stage's last uninterrupted run. Loss curves: `loss_*.csv` (means of 20 steps).
@@ -75,9 +76,11 @@ def _stage_row(name: str, stage: Any, runs: Path) -> str:
     rows = _read_curve(runs / name / "loss.csv")
     last = sum(loss for _, loss, _ in rows[-100:]) / max(1, len(rows[-100:]))
     minutes = rows[-1][2] / 60 if rows else 0.0
+    matrix_rate = stage.matrix_learning_rate
     return (
         f"| {name} | {stage.steps} | {stage.clips} x {stage.frames} | {stage.learning_rate:g} "
-        f"| {stage.seed} | {minutes:.0f} | {last:.4f} |"
+        f"| {'none' if matrix_rate is None else f'{matrix_rate:g}'} | {stage.seed} | {minutes:.0f} "
+        f"| {last:.4f} |"
     )
 
 

@@ -235,7 +235,7 @@ def _sample_pattern(rng: np.random.Generator, base: RGB, plain: float) -> Patter
     return Pattern(
         kind=kind,
         color=color.contrasting(rng, base),
-        period=rng.uniform(0.066, 0.100),
+        period=rng.uniform(0.13, 0.20),
         phase=rng.random(),
     )
 
@@ -256,7 +256,7 @@ def _sample_top(rng: np.random.Generator, is_dress: bool) -> Top:
     return Top(
         kind=kind,
         color=base,
-        pattern=_sample_pattern(rng, base, plain=0.35),
+        pattern=_sample_pattern(rng, base, plain=0.55),
         sleeve=float(sleeve),
         hem=0.62 if kind == "crop" else float(hem),
         looseness=float(rng.uniform(0.003, 0.012)),
@@ -281,7 +281,7 @@ def _sample_bottom(rng: np.random.Generator, top: Top, is_dress: bool) -> Bottom
         "skirt": rng.choice([rng.uniform(0.55, 0.95), rng.uniform(1.1, 1.75)], p=[0.7, 0.3]),
         "leggings": rng.uniform(1.55, 1.95),
     }[kind]
-    pattern = top.pattern if is_dress else _sample_pattern(rng, base, plain=0.75)
+    pattern = top.pattern if is_dress else _sample_pattern(rng, base, plain=0.85)
     return Bottom(
         kind=kind,
         color=base,

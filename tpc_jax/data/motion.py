@@ -140,7 +140,7 @@ def _sample_arms(rng: np.random.Generator, time: np.ndarray, beat: np.ndarray) -
 
 def _sample_camera(rng: np.random.Generator) -> Camera:
     is_close = bool(rng.random() < 0.15)
-    height = rng.uniform(1.1, 1.75) if is_close else rng.uniform(0.77, 0.89)
+    height = rng.uniform(1.1, 1.75) if is_close else rng.uniform(0.85, 0.95)
     return Camera(
         pitch=float(np.deg2rad(rng.uniform(8, 17))),
         height=float(height),

@@ -33,15 +33,15 @@ class StageConfig(Config):
 
 
 def _vae() -> StageConfig:
-    return StageConfig(steps=3000, clips=16, frames=1, learning_rate=2e-3, ema_decay=0.99)
+    return StageConfig(steps=2000, clips=16, frames=1, learning_rate=2e-3, ema_decay=0.99)
 
 
 def _images() -> StageConfig:
-    return StageConfig(steps=2400, clips=4, frames=4, learning_rate=1e-3, matrix_learning_rate=1e-2)
+    return StageConfig(steps=2000, clips=4, frames=4, learning_rate=1e-3, matrix_learning_rate=1e-2)
 
 
 def _clips() -> StageConfig:
-    return StageConfig(steps=120, clips=4, frames=8, learning_rate=5e-4, matrix_learning_rate=5e-3)
+    return StageConfig(steps=100, clips=4, frames=8, learning_rate=5e-4, matrix_learning_rate=5e-3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class TrainConfig(Config):
     motion_frames: int = 24
     foreground_weight: float = 3.0
     kl_weight: float = 1e-5
-    part_map_share: float = 0.6
+    part_map_share: float = 0.75
     unconditional_share: float = 0.05
     pure_noise_share: float = 0.75
     save_every: int = 100

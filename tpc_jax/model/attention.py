@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
 from tpc_jax.conditioning.masks import EVERYONE
 
@@ -22,16 +22,21 @@ ACCELERATOR_LOGITS = 1 << 28
 class ReferenceTokens(NamedTuple):
     """What one self-attention layer reads beside its own tokens.
 
+    A part has one picture for all frames, one per frame, or any number of pictures that
+    `picture_of_frame` gives to the frames; each picture is projected once.
+
     Attributes:
-        tokens: One array per part (reference, calibrated person 1..P); the frame axis is 1 where
-            all frames share the part.
+        tokens: Tokens of the pictures of each part (reference, calibrated person 1..P).
         key_bits: Per part the bits of its keys, or None where every query may read every key.
         query_bits: Bits of the queries, or None where no part is restricted.
+        picture_of_frame: The picture that each frame reads, in every part with more than one;
+            None: the parts have one picture per frame.
     """
 
-    tokens: tuple[Float[Array, "batch frames ref_tokens channels"], ...]
-    key_bits: tuple[UInt32[Array, "batch frames ref_tokens"] | None, ...]
+    tokens: tuple[Float[Array, "batch _pictures ref_tokens channels"], ...]
+    key_bits: tuple[UInt32[Array, "batch _pictures ref_tokens"] | None, ...]
     query_bits: UInt32[Array, "batch frames tokens"] | None
+    picture_of_frame: Int[Array, "batch frames"] | None = None
 
 
 def attend(
@@ -125,12 +130,19 @@ class Attention(nnx.Module):
     ) -> Float[Array, "images tokens channels"]:
         """Attend to [self | reference | calibrated persons] with this layer's own projections.
 
-        `images` is batch times frames, batch-major. Parts shared by all frames are projected once.
+        `images` is batch times frames, batch-major. Every picture is projected once, however many
+        frames read it.
 
         Raises:
             ValueError: There are key bits but no query bits.
         """
-        parts = [self._project_part(t.astype(x.dtype), x.shape[0]) for t in references.tokens]
+        parts = [
+            tuple(
+                _per_image(project(t.astype(x.dtype)), x.shape[0], references.picture_of_frame)
+                for project in (self.to_k, self.to_v)
+            )
+            for t in references.tokens
+        ]
         keys, values = zip((self.to_k(x), self.to_v(x)), *parts, strict=True)
         query_bits, key_bits = _flat_bits(references, x.shape[0], x.shape[1])
         out = attend(
@@ -145,18 +157,18 @@ class Attention(nnx.Module):
     def _projections(self, x, context):
         return ((self.to_q, x), (self.to_k, context), (self.to_v, context))
 
-    def _project_part(self, tokens, images: int):
-        return tuple(_per_image(project(tokens), images) for project in (self.to_k, self.to_v))
-
     def _heads(self, x):
         return x.reshape(*x.shape[:-1], self.num_heads, -1)
 
 
-def _per_image(x, images: int):
-    """Spread [batch, frames or 1, ...] over all images and flatten to [images, ...]."""
-    batch = x.shape[0]
-    spread = jnp.broadcast_to(x, (batch, images // batch, *x.shape[2:]))
-    return spread.reshape(images, *x.shape[2:])
+def _per_image(x, images: int, picture_of_frame=None):
+    """Give each image its picture of [batch, pictures, ...]; flat: [images, ...]."""
+    batch, pictures = x.shape[:2]
+    if pictures == 1:
+        x = jnp.broadcast_to(x, (batch, images // batch, *x.shape[2:]))
+    elif picture_of_frame is not None:
+        x = jax.vmap(lambda row, index: row[index])(x, picture_of_frame)
+    return x.reshape(images, *x.shape[2:])
 
 
 def _flat_bits(references: ReferenceTokens, images: int, tokens: int):
@@ -169,5 +181,5 @@ def _flat_bits(references: ReferenceTokens, images: int, tokens: int):
     for part, bits in zip(references.tokens, references.key_bits, strict=True):
         if bits is None:
             bits = jnp.full(part.shape[:3], EVERYONE, jnp.uint32)
-        key_bits.append(_per_image(bits, images))
+        key_bits.append(_per_image(bits, images, references.picture_of_frame))
     return _per_image(references.query_bits, images), jnp.concatenate(key_bits, axis=1)

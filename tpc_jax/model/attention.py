@@ -96,6 +96,15 @@ def _attend_in_blocks(query, key, value, query_bits, key_bits, *, block: int):
     )
 
 
+def attend_causally(
+    query: Float[Array, "batch tokens heads head_dim"],
+    key: Float[Array, "batch tokens heads head_dim"],
+    value: Float[Array, "batch tokens heads head_dim"],
+) -> Float[Array, "batch tokens heads head_dim"]:
+    """Return softmax attention of each token to itself and those before it; for short texts."""
+    return jax.nn.dot_product_attention(query, key, value, is_causal=True, implementation="xla")
+
+
 class Attention(nnx.Module):
     """Multi-head attention with the projection names of diffusers."""
 

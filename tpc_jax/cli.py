@@ -142,7 +142,6 @@ def animate(
     import numpy as np
 
     from tpc_jax.animators.load import load_animator
-    from tpc_jax.io.images import to_uint8
     from tpc_jax.io.video import write_video
     from tpc_jax.pipeline import animate_clip, pose_pictures
     from tpc_jax.report.sheets import enlarge, side_by_side
@@ -166,7 +165,7 @@ def animate(
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
-        pose = to_uint8(pose_pictures(driving, animator.image_size))
+        pose = pose_pictures(driving, animator.image_size, animator.pose_kind)
         video = side_by_side([still, pose, plain, video])
     write_video(out, enlarge(video), driving.fps)
     print(f"wrote {out}")

@@ -134,3 +134,19 @@ class Animator(Protocol):
             control: What `control` returned for these frames.
         """
         ...
+
+    def denoise_halves(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: PyTree[Float[Array, "batch frames *_shape"]],
+    ) -> tuple[
+        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
+    ]:
+        """Return the unconditional and the conditional prediction, for guidance.
+
+        The results are those of two calls of `denoise`; what both have in common may run once.
+        """
+        ...

@@ -224,11 +224,31 @@ class MagicAnimateAnimator:
     ) -> Float[Array, "batch frames h w channels"]:
         """Predict the noise of windows; None for references is the unconditional half."""
         text = params["context"][EMPTY_PROMPT] if references is None else self._prompt(params)
-        residuals = tuple(r.reshape(-1, *r.shape[2:]) for r in control)
-        unet = self._bind("unet", params)
-        return unet(
+        return self._bind("unet", params)(
             latents, timesteps, context=_repeat(text, len(latents)), references=references,
-            residuals=residuals,
+            residuals=_per_image(control),
+        )  # fmt: skip
+
+    def denoise_halves(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: Residuals,
+    ) -> tuple[
+        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
+    ]:
+        """Predict the noise of windows without and with references.
+
+        Without a prompt both halves read the same text, hence share the way down.
+        """
+        if PROMPT in params["context"]:
+            unconditional = self.denoise(params, latents, timesteps, None, control)
+            return unconditional, self.denoise(params, latents, timesteps, references, control)
+        return self._bind("unet", params).without_and_with(
+            latents, timesteps, context=_repeat(self._prompt(params), len(latents)),
+            references=references, residuals=_per_image(control),
         )  # fmt: skip
 
     def _prompt(self, params: Params) -> Float[Array, "tokens width"]:
@@ -240,3 +260,7 @@ class MagicAnimateAnimator:
 
 def _repeat(context: Float[Array, "tokens width"], count: int):
     return jnp.broadcast_to(context, (count, *context.shape))
+
+
+def _per_image(control: Residuals):
+    return tuple(r.reshape(-1, *r.shape[2:]) for r in control)

@@ -95,17 +95,18 @@ def window_references(
         features = encode(jax.tree.map(lambda *parts: jnp.concatenate(parts), *chosen))
     layers = []
     for index, seen in enumerate(references.visibility):
-        parts = [] if shared is None or shared[index] is None else [shared[index][None, :1]]
-        bits = [None if seen is None else seen.reference[None, None]] * len(parts)
+        parts, bits = [], []
+        if shared is not None and shared[index] is not None:
+            parts.append(shared[index][None, :1])
+            bits.append(None if seen is None else seen.reference[None, None])
         own = features[index]
         if own is not None:
             parts += [part[None] for part in jnp.split(own, people)]
-            bits += [None if seen is None else c[groups.source][None] for c in _people(seen, people)]
+            bits += [
+                None if seen is None else seen.calibrated[person, groups.source][None]
+                for person in range(people)
+            ]
         queries = None if seen is None else seen.queries[frames][None]
         tokens = ReferenceTokens(tuple(parts), tuple(bits), queries, groups.slot[None])
         layers.append(tokens if parts else None)
     return tuple(layers)
-
-
-def _people(seen: Visibility | None, people: int):
-    return (None,) * people if seen is None else tuple(seen.calibrated)

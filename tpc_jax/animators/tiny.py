@@ -233,5 +233,19 @@ class TinyAnimator:
         unet = self._bind("unet", params)
         return unet(guess, timesteps, pose=control, references=references)
 
+    def denoise_halves(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: Float[Array, "batch frames h w pose_channels"],
+    ) -> tuple[
+        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
+    ]:
+        """Predict the clean latents of windows without and with references."""
+        unconditional = self.denoise(params, latents, timesteps, None, control)
+        return unconditional, self.denoise(params, latents, timesteps, references, control)
+
     def _bind(self, name: str, params: Params):
         return P.bind(networks(self.config)[name], params[name])

@@ -46,11 +46,12 @@ class WindowNetwork(NamedTuple):
         control: `(latents, frames, row) -> pytree` over frames that stand alone: what the motion
             adds to each frame. `frames` are absolute indices. Called once per frame and step, but
             for a few frames of a shifted or wrapped window.
-        predict: `(latents, frames, row, control, conditional=...) -> prediction` of one window.
+        predict: `(latents, frames, row, control, is_guided=...) -> (unconditional, conditional)`
+            predictions of one window; the first may be None unless it is guided.
     """
 
     control: Callable[[Latents, Int[Array, " window"], StepRow], PyTree[Array]]
-    predict: Callable[..., Latents]
+    predict: Callable[..., tuple[Latents | None, Latents]]
 
 
 def step_rows(table: StepTable) -> StepRow:
@@ -81,16 +82,15 @@ def denoise_step(
     Numerics: predictions are merged, guided and applied in float32. Windows run one after the
         other, so that memory is bounded by one window.
     """
+    is_guided = guidance_scale != 1.0
 
     def run(frames, control):
-        window = latents[frames]
-        conditional = network.predict(window, frames, row, control, conditional=True)
-        conditional = conditional.astype(jnp.float32)
-        if guidance_scale == 1.0:
+        halves = network.predict(latents[frames], frames, row, control, is_guided=is_guided)
+        unconditional, conditional = (None if h is None else h.astype(jnp.float32) for h in halves)
+        if not is_guided:
             return conditional
-        unconditional = network.predict(window, frames, row, control, conditional=False)
         # Merging windows is linear, so guiding before it gives the same result.
-        return guide(unconditional.astype(jnp.float32), conditional, guidance_scale)
+        return guide(unconditional, conditional, guidance_scale)
 
     predictions = _over_windows(run, latents, row, network.control, windows)
     merged = jnp.zeros_like(latents).at[windows.frames].add(predictions)

@@ -82,6 +82,8 @@ def reading(path: Path, *errors: type[Exception]) -> Iterator[None]:
 def open_source(path: Path) -> Source:
     """Index a weight file of any published format, which its first bytes tell.
 
+    The prefix `module.`, which parallel training leaves in front of every name, is taken off.
+
     Args:
         path: A `.safetensors`, `.bin`, `.ckpt`, `.pt` or `.msgpack` file, or the
             `.index.json` of a sharded one.
@@ -89,24 +91,32 @@ def open_source(path: Path) -> Source:
     Raises:
         UserError: The file is missing, truncated, corrupt or of another format.
     """
+    source = _reader(path)(path)
+    bare = {name.removeprefix("module."): tensor for name, tensor in source.tensors.items()}
+    if len(bare) != len(source.tensors):
+        raise UserError(f"{path}: holds some tensors twice, with and without the prefix module.")
+    return dataclasses.replace(source, tensors=bare)
+
+
+def _reader(path: Path) -> Callable[[Path], Source]:
     from convert.flax_files import read_msgpack
     from convert.pickles import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_zip
 
-    if ".index." in path.name and path.suffix == ".json":
-        return read_sharded(path)
     with reading(path), path.open("rb") as file:
         start = file.read(64)
     if start.startswith(_LFS_POINTER):
         raise UserError(
             f"{path}: only a Git LFS pointer, not the weights; run `git lfs pull` or download it"
         )
+    if ".index." in path.name and path.suffix == ".json":
+        return read_sharded
     if path.suffix == ".msgpack":
-        return read_msgpack(path)
+        return read_msgpack
     if start.startswith(ZIP_MAGIC):
-        return read_zip(path)
+        return read_zip
     if start.startswith(LEGACY_MAGIC):
-        return read_legacy(path)
-    return read_safetensors(path)
+        return read_legacy
+    return read_safetensors
 
 
 def read_safetensors(path: Path) -> Source:
@@ -168,7 +178,7 @@ def read_sharded(path: Path) -> Source:
     missing = [name for name in names if not (path.parent / name).is_file()]
     if missing:
         raise UserError(f"{path}: {', '.join(missing)} missing beside it; download all parts")
-    parts = {name: open_source(path.parent / name) for name in names}
+    parts = {name: _reader(path.parent / name)(path.parent / name) for name in names}
     held = {(key, name) for name, part in parts.items() for key in part.tensors}
     if wrong := sorted(held ^ set(places.items())):
         raise damaged(path, f"{len(wrong)} tensors are not where it says, as {wrong[0][0]}")

@@ -14,8 +14,10 @@ Routing = Literal["open", "masked", "union", "replace", "composite"]
 
 # Every query and every token without restriction.
 EVERYONE = 1
-_BACKGROUND, _FOREGROUND, _FIRST_PERSON = 2, 4, 8
-MAX_PEOPLE = 29
+_BACKGROUND, _FOREGROUND, _EITHER = 2, 4, 8
+# Bits that are no person's; the people's follow. A key never carries more than one bit.
+SHARED_BITS = 4
+MAX_PEOPLE = 32 - SHARED_BITS
 # A cell belongs to a person when more than 0.1 % of its area does (released code).
 _THRESHOLD = 0.001
 
@@ -85,14 +87,17 @@ def cell_visibility(
     """
     if len(target) > MAX_PEOPLE:
         raise ValueError(f"routing {routing} serves {MAX_PEOPLE} people, got {len(target)}")
-    person = _FIRST_PERSON << jnp.arange(len(target), dtype=jnp.uint32)[:, None, None]
+    person = (1 << SHARED_BITS) << jnp.arange(len(target), dtype=jnp.uint32)[:, None, None]
     is_target = target > _THRESHOLD
     queries = EVERYONE | _bits(target.mean(0) < _THRESHOLD, _BACKGROUND)
     queries |= jnp.bitwise_or.reduce(_bits(is_target, person), axis=0)
     bits = _bits(reference.mean(0) < _THRESHOLD, _BACKGROUND)
     if routing == "union":
         queries |= _bits(is_target.any(0), _FOREGROUND)
+        queries |= _bits((queries & (_BACKGROUND | _FOREGROUND)) != 0, _EITHER)
         bits |= _bits((reference > _THRESHOLD).any(0), _FOREGROUND)
+        # Among several people a thin one can count as background too.
+        bits = jnp.where(bits == (_BACKGROUND | _FOREGROUND), jnp.uint32(_EITHER), bits)
     return Visibility(queries, bits, _bits(calibrated > _THRESHOLD, person))
 
 

@@ -5,18 +5,24 @@ two bit vectors, never by a (queries x keys) array: a query reads a key when the
 """
 
 import functools
-from typing import NamedTuple
+import logging
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt32
 
-from tpc_jax.conditioning.masks import EVERYONE
+from tpc_jax.conditioning.masks import EVERYONE, SHARED_BITS
 
 # Logits held at once by the XLA path: what stays in a CPU's cache, what an accelerator can hold.
-CPU_LOGITS = 1 << 19
+CPU_LOGITS = 1 << 17
 ACCELERATOR_LOGITS = 1 << 28
+# A shared bit adds the square of this to a product of query and key; exact in bfloat16.
+_BIT_FEATURE = 64.0
+_MAX_BITS = 32
+
+_log = logging.getLogger(__name__)
 
 
 class ReferenceTokens(NamedTuple):
@@ -45,55 +51,109 @@ def attend(
     value: Float[Array, "images keys heads head_dim"],
     query_bits: UInt32[Array, "images tokens"] | None = None,
     key_bits: UInt32[Array, "images keys"] | None = None,
+    num_bits: int = _MAX_BITS,
 ) -> Float[Array, "images tokens heads head_dim"]:
     """Return softmax attention; a query reads a key when their bits overlap.
 
+    Args:
+        query: What reads.
+        key: What is compared with the queries.
+        value: What is read.
+        query_bits: Bits of the queries, or None where every query reads every key.
+        key_bits: Bits of the keys, at most one each.
+        num_bits: How many of the lowest bits are in use.
+
     Numerics: softmax in float32. Every query must share a bit with some key: self tokens carry
-    `EVERYONE`. On XLA pictures and queries go in blocks, which bounds memory and, on a CPU, keeps
-    the logits in cache (three times as fast at 256 x 512 tokens).
+    `EVERYONE`. On XLA heads and queries go in blocks, which bounds memory and, on a CPU, keeps the
+    logits in cache.
     """
-    if _use_cudnn(query, query_bits):
-        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
+    features = 0 if query_bits is None else -(-num_bits // 8) * 8
+    if choose_kernel(query.dtype, query.shape[-1] + features) == "xla":
+        return _attend_in_blocks(query, key, value, query_bits, key_bits)
+    scale = query.shape[-1] ** -0.5
+    if query_bits is not None:
+        query = _append_bits(query, query_bits, features)
+        key = _append_bits(key, key_bits, features)
+        padded = jnp.pad(value, ((0, 0),) * 3 + ((0, features),))
+    else:
+        padded = value
+    out = jax.nn.dot_product_attention(query, key, padded, scale=scale, implementation="cudnn")
+    return out[..., : value.shape[-1]]
+
+
+@functools.cache
+def choose_kernel(dtype: jnp.dtype, head_dim: int) -> Literal["cudnn", "xla"]:
+    """Return the kernel for heads of a width, visibility features included; logged once.
+
+    cuDNN takes half precision and widths that are multiples of 8, up to 128 or, from compute
+    capability 9 on, 256; everything else goes to XLA.
+    """
+    kernel = "xla"
+    if jax.default_backend() == "gpu" and dtype in (jnp.bfloat16, jnp.float16):
+        capability = float(getattr(jax.local_devices()[0], "compute_capability", 0.0))
+        if head_dim % 8 == 0 and head_dim <= (256 if capability >= 9.0 else 128):
+            kernel = "cudnn"
+    _log.info("attention with heads of %d in %s runs on %s", head_dim, dtype, kernel)
+    return kernel
+
+
+def _append_bits(x, bits, features: int):
+    """Append one feature per bit, so that a shared bit raises the logit out of reach of the rest.
+
+    A flash kernel then hides keys without an array of queries x keys: the constant that all
+    visible keys share cancels in the softmax, and hidden ones underflow to zero.
+    """
+    bit = jnp.uint32(1) << jnp.arange(features, dtype=jnp.uint32)
+    flags = jnp.where(bits[..., None, None] & bit != 0, _BIT_FEATURE, 0.0).astype(x.dtype)
+    return jnp.concatenate([x, jnp.broadcast_to(flags, (*x.shape[:-1], features))], axis=-1)
+
+
+def _attend_in_blocks(query, key, value, query_bits, key_bits):
+    """Attend with XLA, as many (picture, head) pairs or queries at a time as the budget allows."""
     images, tokens, heads, _ = query.shape
+    keys = key.shape[1]
+    query = (query * query.shape[-1] ** -0.5).transpose(0, 2, 1, 3)
+    inputs = [query, key.transpose(0, 2, 3, 1), value.transpose(0, 2, 1, 3)]
+    inputs = [x.reshape(images * heads, *x.shape[2:]) for x in inputs]
+    inputs += [None if b is None else jnp.repeat(b, heads, 0) for b in (query_bits, key_bits)]
     budget = CPU_LOGITS if jax.default_backend() == "cpu" else ACCELERATOR_LOGITS
-    block = max(1, budget // (heads * key.shape[1]))
-    if images * tokens <= block:
-        return jax.vmap(_attend_image)(query, key, value, query_bits, key_bits)
-    whole = functools.partial(_attend_in_blocks, block=block) if tokens > block else _attend_image
-    return jax.lax.map(
-        lambda args: whole(*args),
-        (query, key, value, query_bits, key_bits),
-        batch_size=max(1, block // tokens),
-    )
+    at_once = budget // (tokens * keys)
+    if at_once >= images * heads:
+        out = jax.vmap(_attend_head)(*inputs)
+    elif at_once:
+        out = jax.lax.map(lambda args: _attend_head(*args), inputs, batch_size=at_once)
+    else:
+        out = jax.lax.map(lambda args: _attend_by_queries(*args, max(1, budget // keys)), inputs)
+    return out.reshape(images, heads, tokens, -1).transpose(0, 2, 1, 3)
 
 
-def _use_cudnn(query, query_bits) -> bool:
-    if query_bits is not None or jax.default_backend() != "gpu":
-        return False
-    fits = query.dtype in (jnp.bfloat16, jnp.float16) and query.shape[-1] % 8 == 0
-    return fits and query.shape[-1] <= 128
+def _attend_by_queries(query, key, value, query_bits, key_bits, block: int):
+    """Attend for one head, `block` queries at a time."""
+    tokens = query.shape[0]
+    blocks = -(-tokens // block)
+    pad = blocks * block - tokens
+
+    def cut(x):
+        widths = ((0, pad),) + ((0, 0),) * (x.ndim - 1)
+        return jnp.pad(x, widths).reshape(blocks, block, *x.shape[1:])
+
+    queries = jax.tree.map(cut, (query, query_bits))
+    out = jax.lax.map(lambda q: _attend_head(q[0], key, value, q[1], key_bits), queries)
+    return out.reshape(blocks * block, -1)[:tokens]
 
 
-def _attend_image(query, key, value, query_bits, key_bits):
-    scaled = query * query.shape[-1] ** -0.5
-    logits = jnp.einsum("thd,shd->hts", scaled, key, preferred_element_type=jnp.float32)
+def _attend_head(query, key, value, query_bits, key_bits):
+    """Attend for one head: scaled query [tokens d], key [d keys], value [keys d]."""
+    logits = jnp.matmul(query, key, preferred_element_type=jnp.float32)
     if query_bits is not None:
         # Broadcast compare: XLA fuses it into the softmax, it is never stored.
         visible = (query_bits[:, None] & key_bits[None, :]) != 0
         logits = jnp.where(visible, logits, jnp.finfo(logits.dtype).min)
-    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-    return jnp.einsum("hts,shd->thd", weights, value)
-
-
-def _attend_in_blocks(query, key, value, query_bits, key_bits, *, block: int):
-    """Attend for one picture, `block` queries at a time."""
-    return jax.lax.map(
-        lambda q: _attend_image(
-            q[0][None], key, value, None if q[1] is None else q[1][None], key_bits
-        )[0],
-        (query, query_bits),
-        batch_size=block,
-    )
+    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
+    total = weights.sum(-1, keepdims=True)
+    # Dividing the sum and not the weights saves a pass over the logits.
+    out = jnp.matmul(weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    return (out / total).astype(value.dtype)
 
 
 def attend_causally(
@@ -160,6 +220,7 @@ class Attention(nnx.Module):
             self._heads(jnp.concatenate(values, axis=1)),
             query_bits,
             key_bits,
+            SHARED_BITS + len(references.tokens),
         )
         return self.to_out[0](out.reshape(x.shape))
 

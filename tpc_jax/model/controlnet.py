@@ -31,7 +31,7 @@ class ControlNet(DownTrunk):
         self.controlnet_mid_block = _zero_conv(widths[-1], rngs)
 
     def embed_condition(
-        self, condition: Float[Array, "images height width channels"]
+        self, condition: Float[Array, "images height width colors"]
     ) -> Float[Array, "images h w width"]:
         """Return the features of condition pictures in [0, 1]; they do not depend on the step."""
         return self.controlnet_cond_embedding(condition)
@@ -69,7 +69,7 @@ class ControlNet(DownTrunk):
         self,
         latents: Float[Array, "images h w channels"],
         timesteps: Float[Array, " images"],
-        condition: Float[Array, "images height width channels"],
+        condition: Float[Array, "images height width colors"],
         context: Float[Array, "images ctx_tokens ctx_channels"] | None = None,
     ) -> tuple[Float[Array, "images _h _w _channels"], ...]:
         """Return `residuals` of condition pictures in [0, 1]."""

@@ -5,21 +5,21 @@ held at a time; the model's folder appears only when complete.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from convert.folders import describe
 from convert.read import Source, Tensor
-from convert.rules import Misfit, Plan, Rule, Target, misfits, resolve, transform
+from convert.rules import Rule, Target, misfits, resolve, transform
 from tpc_jax import __version__
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import write_json
@@ -42,12 +42,32 @@ class Part:
     network: str
     sources: Sequence[tuple[Source, Sequence[Rule]]]
 
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name."""
-        return {name: t for source, _ in self.sources for name, t in source.tensors.items()}
+
+class Filling(NamedTuple):
+    """A source tensor that is known to fit a parameter."""
+
+    source: Source
+    tensor: Tensor
+    target: Target
+
+    def read(self) -> np.ndarray:
+        """Read the parameter in our order of axes."""
+        return transform(self.tensor.read(), self.target.kind)
 
 
+class PartPlan(NamedTuple):
+    """What fills one network.
+
+    Attributes:
+        fillings: Source tensors by their names.
+        ignored: Names of source tensors that rules say to ignore, and of entries that are none.
+    """
+
+    fillings: dict[str, Filling]
+    ignored: tuple[str, ...]
+
+
+Plans = Mapping[str, PartPlan]
 # Computes an array, given a function that reads the parameters of a network in float32.
 Compute = Callable[[Callable[[str], Params]], np.ndarray]
 
@@ -90,24 +110,43 @@ def convert_model(conversion: Conversion, out: Path, dtype: str = "float32") -> 
     """
     kind = np.dtype(getattr(jnp, dtype))
     faults: list[str] = []
+    digests = _Digests()
     with new_model(out) as partial:
         plans = plan_parts(conversion)
         total = sum(P.count(network.spec) for network in conversion.networks.values())
         _check_space(partial, total * kind.itemsize)
         with tqdm(total=total, desc="converting", unit_scale=True, disable=None) as bar:
-            arrays = _lazy_arrays(conversion, plans, kind, faults, bar.update)
-            write_model(partial, conversion.config, arrays)
+
+            def checked(path: str, array: np.ndarray) -> np.ndarray:
+                array = np.ascontiguousarray(array.astype(kind))
+                if not np.isfinite(array).all():
+                    faults.append(f"{path} has NaN or infinity as {dtype}")
+                bar.update(array.size)
+                return array
+
+            arrays = _arrays(conversion, plans, digests)
+            lazy = {path: _lazy(path, *pair, kind, checked) for path, pair in arrays.items()}
+            P.check(Network(None, _specs(conversion)), lazy)
+            write_model(partial, conversion.config, lazy)
         if faults:
             raise UserError(_listed(faults))
         for name, path in conversion.copies.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, partial / name)
-        report = _report(conversion, plans, dtype)
+        report = _report(conversion, plans, dtype, digests)
         write_json(partial / REPORT_FILE, report)
     return report
 
 
-def plan_parts(conversion: Conversion) -> dict[str, Plan]:
+class _Digests(dict[Path, dict[str, Any]]):
+    """Size and checksum of files by path, computed when first asked for."""
+
+    def __missing__(self, path: Path) -> dict[str, Any]:
+        self[path] = describe(path)
+        return self[path]
+
+
+def plan_parts(conversion: Conversion) -> dict[str, PartPlan]:
     """Return where every tensor goes, by network.
 
     Raises:
@@ -115,91 +154,74 @@ def plan_parts(conversion: Conversion) -> dict[str, Plan]:
     """
     plans, faults = {}, []
     for part in conversion.parts:
-        try:
-            plans[part.network] = _plan_part(part, conversion.networks[part.network])
-        except Misfit as error:
-            files = ", ".join(source.path.name for source, _ in part.sources)
-            faults += [f"{part.network} ({files}): {fault}" for fault in error.faults]
+        plan, own = _plan_part(part, conversion.networks[part.network])
+        plans[part.network] = plan
+        files = ", ".join(source.path.name for source, _ in part.sources)
+        faults += [f"{part.network} ({files}): {fault}" for fault in own]
     if faults:
         raise UserError(_listed(faults))
     return plans
 
 
-def _plan_part(part: Part, network: Network) -> Plan:
-    targets: dict[str, Target] = {}
-    ignored: tuple[str, ...] = ()
+def _plan_part(part: Part, network: Network) -> tuple[PartPlan, list[str]]:
+    fillings: dict[str, Filling] = {}
+    ignored: list[str] = []
     faults = []
     for source, rules in part.sources:
-        own, unwanted, unknown = resolve(rules, source.tensors)
-        faults += unknown
-        faults += [f"{name} is in several files" for name in own if name in targets]
-        targets |= own
-        ignored += (*unwanted, *(f"{name} (no tensor)" for name in source.others))
-    tensors = {name: tensor for name, tensor in part.tensors.items() if name in targets}
+        targets, unwanted, unknown = resolve(rules, source.tensors)
+        ignored += [*unwanted, *(f"{name} (no tensor)" for name in source.others)]
+        faults += [
+            *unknown,
+            *(f"{name} is in several files" for name in targets if name in fillings),
+        ]
+        fillings |= {
+            name: Filling(source, source.tensors[name], target) for name, target in targets.items()
+        }
+    targets = {name: filling.target for name, filling in fillings.items()}
+    tensors = {name: filling.tensor for name, filling in fillings.items()}
     faults += misfits(targets, {name: t.shape for name, t in tensors.items()}, network)
     faults += [
         f"{name} has numbers of type {tensor.dtype}"
         for name, tensor in tensors.items()
         if not jnp.issubdtype(tensor.dtype, jnp.floating)
     ]
-    if faults:
-        raise Misfit(faults)
-    return Plan(targets, ignored)
+    return PartPlan(fillings, tuple(ignored)), faults
 
 
-def _lazy_arrays(
-    conversion: Conversion,
-    plans: Mapping[str, Plan],
-    dtype: np.dtype,
-    faults: list[str],
-    advance: Callable[[int], Any],
-) -> dict[str, LazyArray]:
-    """Describe all parameters; reading one notes what is wrong with its numbers in `faults`."""
-
-    def lazy(path: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> LazyArray:
-        def read() -> np.ndarray:
-            array = np.ascontiguousarray(make().astype(dtype))
-            if not np.isfinite(array).all():
-                faults.append(f"{path} has NaN or infinity as {dtype}")
-            advance(array.size)
-            return array
-
-        return LazyArray(shape, dtype, read)
-
-    arrays = {}
-    for part in conversion.parts:
-        shapes = {path: leaf.shape for path, leaf in _flat(conversion, part.network).items()}
-        tensors = part.tensors
-        for name, target in plans[part.network].targets.items():
-
-            def make(tensor=tensors[name], target=target) -> np.ndarray:
-                return transform(tensor.read(), target.kind)
-
-            path = f"{part.network}.{target.path}"
-            arrays[path] = lazy(path, shapes[target.path], make)
+def _arrays(conversion: Conversion, plans: Plans, digests: _Digests) -> dict[str, tuple]:
+    """Return shape and maker of every parameter by its path in the stored model."""
 
     def load(name: str) -> Params:
-        return _load(conversion, plans, name)
+        flat = {
+            filling.target.path: jnp.asarray(filling.read(), jnp.float32)
+            for filling in plans[name].fillings.values()
+        }
+        return P.unflatten(conversion.networks[name], flat)
 
-    for path, compute in conversion.computed.items():
-        network, _, inner = path.partition(".")
-        shape = _flat(conversion, network)[inner].shape
-        arrays[path] = lazy(path, shape, lambda compute=compute: compute(load))
-    return arrays
+    def make(filling: Filling) -> np.ndarray:
+        # The checksum reads a file just before its tensors are read, while it is in the cache.
+        for file in filling.source.files:
+            digests[file]
+        return filling.read()
 
-
-def _flat(conversion: Conversion, network: str) -> dict[str, jax.ShapeDtypeStruct]:
-    return P.flatten(conversion.networks[network].spec)
-
-
-def _load(conversion: Conversion, plans: Mapping[str, Plan], name: str) -> Params:
-    """Return the parameters of one network in float32."""
-    (tensors,) = (part.tensors for part in conversion.parts if part.network == name)
-    flat = {
-        target.path: jnp.asarray(transform(tensors[source].read(), target.kind), jnp.float32)
-        for source, target in plans[name].targets.items()
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        f"{network}.{filling.target.path}": functools.partial(make, filling)
+        for network, plan in plans.items()
+        for filling in plan.fillings.values()
     }
-    return P.unflatten(conversion.networks[name], flat)
+    makers |= {
+        path: functools.partial(compute, load) for path, compute in conversion.computed.items()
+    }
+    specs = P.flatten(_specs(conversion))
+    return {path: (specs[path].shape, maker) for path, maker in makers.items()}
+
+
+def _specs(conversion: Conversion) -> Params:
+    return {name: network.spec for name, network in conversion.networks.items()}
+
+
+def _lazy(path: str, shape: tuple[int, ...], make, dtype: np.dtype, checked) -> LazyArray:
+    return LazyArray(shape, dtype, lambda: checked(path, make()))
 
 
 def _check_space(folder: Path, wanted: int) -> None:
@@ -215,21 +237,20 @@ def _listed(faults: Sequence[str]) -> str:
     return f"{len(faults)} faults, nothing is converted:\n" + "\n".join(faults)
 
 
-def _report(conversion: Conversion, plans: Mapping[str, Plan], dtype: str) -> dict[str, Any]:
+def _report(conversion: Conversion, plans: Plans, dtype: str, digests: _Digests) -> dict[str, Any]:
     packages = ("jax", "flax", "orbax-checkpoint", "numpy")
     networks = {
-        part.network: {
-            "parameters": P.count(conversion.networks[part.network].spec),
-            "used": {name: t.path for name, t in plans[part.network].targets.items()},
-            "ignored": list(plans[part.network].ignored),
+        name: {
+            "used": {source: filling.target.path for source, filling in plan.fillings.items()},
+            "ignored": list(plan.ignored),
         }
-        for part in conversion.parts
+        for name, plan in plans.items()
     }
     return {
         "animator": conversion.config["animator"],
         "dtype": dtype,
         "parameters": {n: P.count(network.spec) for n, network in conversion.networks.items()},
-        "files": {name: describe(path) for name, path in conversion.inputs.items()},
+        "files": {name: digests[path] for name, path in conversion.inputs.items()},
         "networks": networks,
         "computed": list(conversion.computed),
         "versions": {

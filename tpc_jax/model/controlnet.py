@@ -32,7 +32,7 @@ class ControlNet(DownTrunk):
 
     def embed_condition(
         self, condition: Float[Array, "images height width colors"]
-    ) -> Float[Array, "images h w width"]:
+    ) -> Float[Array, "images h w features"]:
         """Return the features of condition pictures in [0, 1]; they do not depend on the step."""
         return self.controlnet_cond_embedding(condition)
 
@@ -40,7 +40,7 @@ class ControlNet(DownTrunk):
         self,
         latents: Float[Array, "images h w channels"],
         timesteps: Float[Array, " images"],
-        embedded: Float[Array, "images h w width"],
+        embedded: Float[Array, "images h w features"],
         context: Float[Array, "images ctx_tokens ctx_channels"] | None = None,
     ) -> tuple[Float[Array, "images _h _w _channels"], ...]:
         """Return what is added to every skip of the denoiser and to its mid block's output.

@@ -52,7 +52,10 @@ class Copier(TinyAnimator):
         return self.encode(params, pose)
 
     def reference_features(self, params, latents, timestep=0.0):
-        return (latents.reshape(len(latents), -1, latents.shape[-1]),)
+        tokens = latents.reshape(len(latents), -1, latents.shape[-1])
+        # Hidden tokens are left out on the way, so each says where it comes from.
+        places = jnp.broadcast_to(jnp.arange(tokens.shape[1])[:, None], (*tokens.shape[:2], 1))
+        return (jnp.concatenate([tokens, places], -1),)
 
     def denoise(self, params, latents, timesteps, references, pose):
         if references is None:
@@ -60,13 +63,15 @@ class Copier(TinyAnimator):
         (layer,) = references
         total, count = 0.0, 0.0
         for tokens, key_bits in zip(layer.tokens, layer.key_bits, strict=True):
-            is_read = 1.0
             if tokens.shape[1] > 1:
                 tokens = tokens[:, layer.picture_of_frame[0]]
                 key_bits = None if key_bits is None else key_bits[:, layer.picture_of_frame[0]]
+            is_read = jnp.arange(GRID[0] * GRID[1])[:, None] == tokens[..., None, :, -1]
             if key_bits is not None:
-                is_read = ((layer.query_bits & key_bits) != 0)[..., None].astype(jnp.float32)
-            total, count = total + is_read * tokens, count + is_read
+                is_read &= (layer.query_bits[..., None] & key_bits[..., None, :]) != 0
+            is_read = is_read.astype(jnp.float32)
+            total = total + is_read @ tokens[..., :-1]
+            count = count + is_read.sum(-1, keepdims=True)
         mean = total / jnp.maximum(count, 1)
         return jnp.broadcast_to(mean, (1, latents.shape[1], *mean.shape[2:])).reshape(latents.shape)
 

@@ -13,12 +13,14 @@ from jaxtyping import Array, Float, UInt8
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.references import (
     ClipReferences,
+    Visible,
     most_groups,
+    visible_keys,
     window_groups,
     window_references,
 )
 from tpc_jax.conditioning.composite import paste
-from tpc_jax.conditioning.masks import Routing, Visibility, cell_visibility, is_restricted, pool
+from tpc_jax.conditioning.masks import Routing, cell_visibility, is_restricted, pool
 from tpc_jax.model.params import Params
 from tpc_jax.propagation.groups import num_groups
 from tpc_jax.propagation.propagate import Policy, representatives
@@ -134,8 +136,8 @@ def encode_clip(
 
 def clip_visibility(
     animator: Animator, clip: CanvasClip, routing: Routing
-) -> tuple[Visibility | None, ...]:
-    """Return the bits of every transformer that reads; None where all is visible."""
+) -> tuple[Visible | None, ...]:
+    """Return what every transformer may read; None where it reads nothing or all is visible."""
     if not is_restricted(routing):
         return (None,) * len(animator.token_grids)
     bits = {}
@@ -143,7 +145,8 @@ def clip_visibility(
         if reads and grid not in bits:
             masks = (clip.target_masks, clip.masks, clip.reference_masks[:, None])
             target, calibrated, reference = (_cells(m, grid) for m in masks)
-            bits[grid] = cell_visibility(routing, target, calibrated, reference[:, 0])
+            seen = cell_visibility(routing, target, calibrated, reference[:, 0])
+            bits[grid] = visible_keys(seen)
     pairs = zip(animator.token_grids, animator.reads, strict=True)
     return tuple(bits[grid] if reads else None for grid, reads in pairs)
 
@@ -305,7 +308,7 @@ def to_unit(pixels):
     return pixels.astype(jnp.float32) / 255
 
 
-def _encode(animator: Animator, params: Params, images):
+def encode_pictures(animator: Animator, params: Params, images):
     """Encode pictures in [0, 1] as far as it is the same at every step."""
     latents = animator.encode(params, 2.0 * images - 1.0)
     if animator.features_depend_on_t:
@@ -315,14 +318,14 @@ def _encode(animator: Animator, params: Params, images):
 
 @functools.lru_cache
 def _jit_pictures(animator: Animator):
-    return jax.jit(lambda params, pixels: _encode(animator, params, to_unit(pixels)))
+    return jax.jit(lambda params, pixels: encode_pictures(animator, params, to_unit(pixels)))
 
 
 @functools.lru_cache
 def _jit_composites(animator: Animator):
     def encode(params, background, chunk):
         images, masks = (jnp.moveaxis(to_unit(x), 1, 0) for x in chunk)
-        return _encode(animator, params, paste(to_unit(background), images, masks))
+        return encode_pictures(animator, params, paste(to_unit(background), images, masks))
 
     return jax.jit(encode)
 

@@ -6,12 +6,56 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from tpc_jax.conditioning.masks import Visibility
 from tpc_jax.model.attention import ReferenceTokens
 
 Features = tuple[Float[Array, "_pictures _tokens _width"] | None, ...]
+
+
+class Keys(NamedTuple):
+    """The tokens of pictures that somebody may read, padded to one number by hidden ones.
+
+    Attributes:
+        places: Their indices.
+        bits: Their visibility bits; 0 for padding.
+    """
+
+    places: Int[Array, "*pictures keys"]
+    bits: UInt32[Array, "*pictures keys"]
+
+
+class Visible(NamedTuple):
+    """Who may read what on one token grid, without the keys that nobody may read.
+
+    Attributes:
+        queries: Bits of the tokens of every frame.
+        reference: Keys of the shared picture.
+        calibrated: Keys of each person's pictures, `[people pictures keys]`.
+    """
+
+    queries: UInt32[Array, "frames tokens"]
+    reference: Keys
+    calibrated: Keys
+
+
+def visible_keys(seen: Visibility) -> Visible:
+    """Leave out the keys that nobody may read: in a masked routing more than half of them."""
+    return Visible(seen.queries, _visible(seen.reference), _visible(seen.calibrated))
+
+
+def _visible(bits: UInt32[Array, "*pictures tokens"]) -> Keys:
+    count = num_keys(int((np.asarray(bits) != 0).sum(-1).max(initial=0)), bits.shape[-1])
+    places = np.argsort(np.asarray(bits) == 0, axis=-1, kind="stable")[..., :count]
+    kept = np.take_along_axis(np.asarray(bits), places, axis=-1)
+    return Keys(jnp.asarray(places, jnp.int32), jnp.asarray(kept))
+
+
+def num_keys(count: int, tokens: int) -> int:
+    """Round a number of keys up to a sixteenth of the tokens, so that few programs are compiled."""
+    unit = max(1, tokens // 16)
+    return min(tokens, max(1, -(-count // unit)) * unit)
 
 
 class ClipReferences(NamedTuple):
@@ -23,12 +67,12 @@ class ClipReferences(NamedTuple):
     Attributes:
         shared: The one picture that all frames read, or None where there is none.
         per_frame: One entry per person: the pictures of all frames.
-        visibility: Bits per transformer, or None where everything is visible.
+        visible: What may be read per transformer, or None where everything is visible.
     """
 
     shared: PyTree[Array] | None
     per_frame: tuple[PyTree[Array], ...]
-    visibility: tuple[Visibility | None, ...]
+    visible: tuple[Visible | None, ...]
 
 
 class WindowGroups(NamedTuple):
@@ -87,26 +131,41 @@ def window_references(
         encode: From pictures with one leading axis to features.
     """
     people = len(references.per_frame)
-    features: Features = (None,) * len(references.visibility)
+    features: Features = (None,) * len(references.visible)
     if people:
         chosen = [
             jax.tree.map(lambda x: x[groups.source], pictures) for pictures in references.per_frame
         ]
         features = encode(jax.tree.map(lambda *parts: jnp.concatenate(parts), *chosen))
     layers = []
-    for index, seen in enumerate(references.visibility):
-        parts, bits = [], []
+    for index, seen in enumerate(references.visible):
+        parts = []
         if shared is not None and shared[index] is not None:
-            parts.append(shared[index][None, :1])
-            bits.append(None if seen is None else seen.reference[None, None])
+            parts.append(_part(shared[index][:1], seen and _expand(seen.reference)))
         own = features[index]
         if own is not None:
-            parts += [part[None] for part in jnp.split(own, people)]
-            bits += [
-                None if seen is None else seen.calibrated[person, groups.source][None]
-                for person in range(people)
-            ]
-        queries = None if seen is None else seen.queries[frames][None]
-        tokens = ReferenceTokens(tuple(parts), tuple(bits), queries, groups.slot[None])
-        layers.append(tokens if parts else None)
+            for person, tokens in enumerate(jnp.split(own, people)):
+                row = (person, groups.source)
+                keys = seen and Keys(*(x[row] for x in seen.calibrated))
+                parts.append(_part(tokens, keys))
+        layers.append(_layer(parts, seen, frames, groups))
     return tuple(layers)
+
+
+def _layer(parts, seen: Visible | None, frames, groups: WindowGroups) -> ReferenceTokens | None:
+    if not parts:
+        return None
+    tokens, bits = zip(*parts, strict=True)
+    queries = None if seen is None else seen.queries[frames][None]
+    return ReferenceTokens(tokens, bits, queries, groups.slot[None])
+
+
+def _expand(keys: Keys) -> Keys:
+    return Keys(*(x[None] for x in keys))
+
+
+def _part(tokens: Float[Array, "pictures tokens width"], keys: Keys | None):
+    """Return the tokens that may be read and their bits, with a batch axis of 1."""
+    if keys is None:
+        return tokens[None], None
+    return jnp.take_along_axis(tokens, keys.places[..., None], axis=1)[None], keys.bits[None]

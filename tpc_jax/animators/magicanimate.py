@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
@@ -106,6 +107,22 @@ def networks(config: MagicAnimateConfig) -> dict[str, Network]:
     if config.text_encoder is not None:
         described["text_encoder"] = P.abstract(TextEncoder, config.text_encoder)
     return described
+
+
+def with_prompt(
+    config: MagicAnimateConfig, params: Params, ids: Int[np.ndarray, "1 tokens"]
+) -> Params:
+    """Return the parameters with a prompt's embedding, which the conditional half then reads.
+
+    Args:
+        config: A configuration with a text encoder.
+        params: Parameters with a text encoder.
+        ids: The prompt's tokens.
+    """
+    encoder = networks(config)["text_encoder"]
+    embed = jax.jit(lambda params, ids: P.bind(encoder, params)(ids)[0])
+    prompt = embed(params["text_encoder"], jnp.asarray(ids))
+    return {**params, "context": {**params["context"], PROMPT: prompt}}
 
 
 @dataclasses.dataclass(frozen=True)

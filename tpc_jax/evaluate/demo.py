@@ -53,6 +53,7 @@ def run_demo(
         The report, which is also written.
     """
     size = animator.image_size[0]
+    options = options.resolve(animator)
     aligned = make_case(_PERSON, size, num_frames=num_frames)
     case = make_case(_PERSON, size, num_frames=num_frames, misalignment=MISALIGNMENT)
     plain = dataclasses.replace(options, routing=None)

@@ -10,10 +10,11 @@ import math
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -109,26 +110,38 @@ def read_zip(path: Path) -> Source:
         UserError: The archive is malformed, or its pickle holds more than tensors.
     """
     with reading(path, *_MALFORMED), zipfile.ZipFile(path) as archive:
-        names = {Path(name).name: name for name in archive.namelist()}
-        main = names.get("data.pkl")
+        main = next((name for name in archive.namelist() if Path(name).name == "data.pkl"), None)
         if main is None:
             raise ValueError("no data.pkl in it")
         root = main.removesuffix("data.pkl")
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") != b"little":
+        entries = {info.filename: info for info in archive.infolist()}
+        if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") != b"little":
             raise UserError(f"{path}: stored with big-endian numbers; save it again on a common PC")
         content = _unpickle(path, io.BytesIO(archive.read(main)))
-
-    def stored_size(storage: _Storage) -> int:
-        return sizes[f"{root}data/{storage.key}"]
+        with path.open("rb") as file:
+            starts = {
+                name: _start(file, info)
+                for name, info in entries.items()
+                if name.startswith(f"{root}data/")
+            }
 
     def read(storage: _Storage) -> np.ndarray:
-        with reading(path, *_MALFORMED), zipfile.ZipFile(path) as archive:
-            # Reading to the end compares the checksum.
-            data = archive.read(f"{root}data/{storage.key}")
-        return np.frombuffer(data, storage.dtype)
+        name = f"{root}data/{storage.key}"
+        numbers = read_span(path, starts[name], (storage.size,), storage.dtype)
+        if zlib.crc32(numbers.view(np.uint8)) != entries[name].CRC:
+            raise damaged(path, f"the checksum of {name} differs")
+        return numbers
 
-    return _source(path, content, stored_size, read)
+    return _source(path, content, lambda s: entries[f"{root}data/{s.key}"].file_size, read)
+
+
+def _start(file: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Return where the bytes of an entry start, behind its own header."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{info.filename} is compressed")
+    file.seek(info.header_offset + 26)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return info.header_offset + 30 + name + extra
 
 
 def read_legacy(path: Path) -> Source:

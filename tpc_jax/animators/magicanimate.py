@@ -203,7 +203,7 @@ class MagicAnimateAnimator:
 
     def pose_features(
         self, params: Params, pose: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames h w width"]:
+    ) -> Float[Array, "frames h w pose_channels"]:
         """Return the ControlNet's features of DensePose pictures in [0, 1]."""
         return self._bind("controlnet", params).embed_condition(pose)
 
@@ -223,7 +223,7 @@ class MagicAnimateAnimator:
         params: Params,
         latents: Float[Array, "frames h w channels"],
         timestep: Float[Array, ""],
-        pose: Float[Array, "frames h w width"],
+        pose: Float[Array, "frames h w pose_channels"],
     ) -> tuple[Float[Array, "frames _h _w _channels"], ...]:
         """Return the ControlNet's residuals, which both halves of guidance share."""
         count = len(latents)

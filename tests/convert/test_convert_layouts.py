@@ -175,7 +175,8 @@ def test_an_appearance_encoder_stored_as_a_whole_denoiser(download, expected):
 def flax_names(make, config) -> set[tuple[str, ...]]:
     """Return the names that diffusers' own Flax class gives; its norms need widths of 32."""
     known = {k: v for k, v in config.items() if k not in ("act_fn", "norm_eps", "norm_num_groups")}
-    model = make.from_config({**known, "block_out_channels": (32,) * 4})
+    widths = tuple(4 * width for width in config["block_out_channels"])
+    model = make.from_config({**known, "block_out_channels": widths})
     shapes = jax.eval_shape(model.init_weights, jax.random.key(0))
     return set(flatten_dict(shapes))
 

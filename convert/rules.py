@@ -5,7 +5,7 @@ is read; afterwards tensors can be taken over one at a time with `transform`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -92,6 +92,18 @@ def find_target(rules: Sequence[Rule], name: str) -> Target | None:
     raise ValueError(f"no rule for {name}")
 
 
+class Misfit(ValueError):
+    """A source does not fit its network.
+
+    Attributes:
+        faults: Everything that is wrong, one line each.
+    """
+
+    def __init__(self, faults: Sequence[str]):
+        super().__init__(f"{len(faults)} faults in the conversion:\n" + "\n".join(faults))
+        self.faults = tuple(faults)
+
+
 def plan(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]], network: Network) -> Plan:
     """Match source tensors with the parameters of a network, by name and shape alone.
 
@@ -101,14 +113,27 @@ def plan(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]], network: 
         network: The network to fill.
 
     Raises:
-        ValueError: With every fault: a source tensor without a rule or parameter, a parameter
+        Misfit: With every fault: a source tensor without a rule or parameter, a parameter
             that is filled twice or not at all, a shape that does not fit.
     """
-    wanted = {path: leaf.shape for path, leaf in flatten(network.spec).items()}
+    targets, ignored, faults = resolve(rules, shapes)
+    faults += misfits(targets, shapes, network)
+    if faults:
+        raise Misfit(faults)
+    return Plan(targets, ignored)
+
+
+def resolve(
+    rules: Sequence[Rule], names: Iterable[str]
+) -> tuple[dict[str, Target], tuple[str, ...], list[str]]:
+    """Find where source tensors go.
+
+    Returns:
+        The parameter that each tensor fills, the tensors to ignore, and what has no rule.
+    """
     targets: dict[str, Target] = {}
-    sources: dict[str, str] = {}  # by the path they fill
     ignored, faults = [], []
-    for name, shape in shapes.items():
+    for name in names:
         try:
             target = find_target(rules, name)
         except ValueError as error:
@@ -116,17 +141,27 @@ def plan(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]], network: 
             continue
         if target is None:
             ignored.append(name)
-            continue
+        else:
+            targets[name] = target
+    return targets, tuple(ignored), faults
+
+
+def misfits(
+    targets: Mapping[str, Target], shapes: Mapping[str, tuple[int, ...]], network: Network
+) -> list[str]:
+    """Say what keeps source tensors from filling a network exactly once, with fitting shapes."""
+    wanted = {path: leaf.shape for path, leaf in flatten(network.spec).items()}
+    sources: dict[str, str] = {}  # by the path they fill
+    faults = []
+    for name, target in targets.items():
         first = sources.setdefault(target.path, name)
         if first != name:
             faults.append(f"{first} and {name} both fill {target.path}")
-        elif fault := _misfit(name, tuple(shape), target, wanted):
+        elif fault := _misfit(name, tuple(shapes[name]), target, wanted):
             faults.append(fault)
-        targets[name] = target
-    faults += [f"nothing fills {path} {wanted[path]}" for path in wanted if path not in sources]
-    if faults:
-        raise ValueError(f"{len(faults)} faults in the conversion:\n" + "\n".join(faults))
-    return Plan(targets, tuple(ignored))
+    return faults + [
+        f"nothing fills {path} {wanted[path]}" for path in wanted if path not in sources
+    ]
 
 
 def transform(array: np.ndarray, kind: Kind) -> np.ndarray:
@@ -150,7 +185,7 @@ def apply_rules(
         followed.
 
     Raises:
-        ValueError: The state dict does not fit; see `plan`.
+        Misfit: The state dict does not fit; see `plan`.
     """
     steps = plan(rules, {name: array.shape for name, array in arrays.items()}, network)
     flat = {t.path: transform(arrays[name], t.kind) for name, t in steps.targets.items()}

@@ -51,7 +51,12 @@ def small_config(widths=(8,), *, has_motion=True) -> TinyConfig:
 
 
 def random_params(config: TinyConfig):
-    """Fill every network with seeded numbers that keep activations near 1, zero layers included."""
+    """Fill every network as `random_like` does."""
+    return random_like({name: network.spec for name, network in networks(config).items()})
+
+
+def random_like(specs):
+    """Return seeded numbers that keep activations near 1, in zero layers too."""
 
     def fill(path, spec):
         name = jax.tree_util.keystr(path)
@@ -62,7 +67,6 @@ def random_params(config: TinyConfig):
             values = 0.3 * values + name.endswith("['scale']")
         return jnp.asarray(values, spec.dtype)
 
-    specs = {name: network.spec for name, network in networks(config).items()}
     return jax.tree_util.tree_map_with_path(fill, specs)
 
 

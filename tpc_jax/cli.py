@@ -67,28 +67,34 @@ class Denoising:
     """Frames that share one calibrated picture at a step (iterative propagation)."""
     propagation: Literal["random", "first"] = "random"
     """How the group's picture is chosen at each step."""
-    steps: int = 20
-    """Denoising steps."""
-    guidance_scale: float = 1.0
-    """Classifier-free guidance; 1 means off."""
+    steps: int | None = None
+    """Denoising steps; the model's own number if left out."""
+    guidance_scale: float | None = None
+    """Classifier-free guidance, 1 means off; the model's own value if left out."""
     seed: int = 0
     """Seed of the noise and of the propagation."""
+    closed_windows: bool = False
+    """Let the last window wrap around to the first frames, as the published samplers do."""
+    tiled_noise: bool = False
+    """Repeat the start noise of one window over the clip, as the published samplers do."""
+    pad_to_window: bool = False
+    """Repeat the last frame up to a multiple of the window's length, as the published samplers
+    do."""
+    blend_background: bool = False
+    """Show the reference outside the people; for still backgrounds."""
 
     def options(self):
         """Return the pipeline's options."""
         from tpc_jax.pipeline import AnimateOptions
 
         for name in ("group_size", "steps"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
-        return AnimateOptions(
-            routing=self.routing if self.tpc else None,
-            group_size=self.group_size,
-            policy=self.propagation,
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            seed=self.seed,
-        )
+        values = dataclasses.asdict(self)
+        routing = values.pop("routing") if values.pop("tpc") else None
+        values.pop("routing", None)
+        return AnimateOptions(routing=routing, policy=values.pop("propagation"), **values)
 
 
 def calibrate(
@@ -127,6 +133,8 @@ def animate(
     denoising: Annotated[Denoising, tyro.conf.OmitArgPrefixes],
     out: Path,
     model: str = "tiny",
+    prompt: str | None = None,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     compare: bool = False,
 ) -> None:
     """Animate the reference by a motion.
@@ -137,26 +145,38 @@ def animate(
         denoising: How the clip is denoised.
         out: Video to write, mp4 or gif.
         model: "tiny", the embedded model, or the folder of a trained or converted one.
+        prompt: Text for models that read one; empty if left out.
+        dtype: Type to compute in; auto takes bfloat16 on accelerators.
         compare: Write reference, pose, result without and result with TPC side by side.
     """
     import numpy as np
 
+    from tpc_jax.animators.cost import estimate_clip
     from tpc_jax.animators.load import load_animator
-    from tpc_jax.io.images import to_uint8
     from tpc_jax.io.video import write_video
     from tpc_jax.pipeline import animate_clip, pose_pictures
     from tpc_jax.report.sheets import enlarge, side_by_side
+    from tpc_jax.sampler.schedule import step_table
 
     options = denoising.options()
     if compare and options.routing is None:
         raise UserError("--compare shows both results; leave out --no-tpc")
     with _stage("reading"):
         reference, driving = _read(inputs)
-        animator, params = load_animator(model)
+        animator, params = load_animator(model, _dtype(dtype), prompt)
+        pose = pose_pictures(driving, animator.image_size, animator.pose_kind)
+    options = options.resolve(animator)
+    try:
+        step_table(animator.schedule, options.steps)
+    except ValueError as error:
+        raise UserError(f"--steps: {error}") from error
     clip = None
-    if options.routing is not None:
+    if options.routing is not None or options.blend_background:
         with _stage("calibrating"):
             clip = _calibrate(reference, driving, fit)
+    people = 0 if clip is None else len(clip.images)
+    estimate = estimate_clip(animator, params, len(driving.frames), people, options)
+    print(estimate, file=sys.stderr)
 
     def run(name: str, options):
         with _bar(name, options.steps) as update:
@@ -166,7 +186,6 @@ def animate(
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
-        pose = to_uint8(pose_pictures(driving, animator.image_size))
         video = side_by_side([still, pose, plain, video])
     write_video(out, enlarge(video), driving.fps)
     print(f"wrote {out}")
@@ -178,15 +197,15 @@ def demo(out: Path = Path("out/demo"), model: str = "tiny", quick: bool = False)
     Args:
         out: Folder for the videos, contact_sheet.png and report.json.
         model: "tiny" or the folder of another model of its kind.
-        quick: Fewer frames and steps.
+        quick: Fewer frames.
     """
     from tpc_jax.animators.load import load_animator
     from tpc_jax.evaluate.demo import run_demo
     from tpc_jax.pipeline import AnimateOptions
 
-    options = AnimateOptions(steps=6 if quick else 20)
     with _stage("loading"):
         animator, params = load_animator(model)
+    options = AnimateOptions().resolve(animator)
     with tqdm(total=3 * options.steps, desc="denoising", unit="step") as bar:
         report = run_demo(
             animator, params, out, options, num_frames=8 if quick else 16,
@@ -292,6 +311,14 @@ def _read(inputs: Inputs):
         masks_path=inputs.target_masks,
     )
     return reference, driving
+
+
+def _dtype(name: str) -> str:
+    import jax
+
+    if name != "auto":
+        return name
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def _calibrate(reference, driving, fit: Fit):

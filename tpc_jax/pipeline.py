@@ -1,6 +1,5 @@
 """From a reference and a motion to calibrated references and to an animated clip: wiring only."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +8,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints, Transform2D
-from tpc_jax.animators.references import ClipReferences, window_references
-from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.animators.clip import (
+    AnimateOptions,
+    CanvasClip,
+    clip_length,
+    decode_clip,
+    encode_clip,
+    sample_clip,
+    start_latents,
+)
+from tpc_jax.animators.interface import Animator, PoseKind
 from tpc_jax.calibrate import Calibration, Method, Model, calibrate
 from tpc_jax.conditioning.canvas import (
     crop_to_content,
@@ -22,23 +29,17 @@ from tpc_jax.conditioning.canvas import (
     fit_parts,
     placement_on,
 )
-from tpc_jax.conditioning.composite import empty_background, paste
-from tpc_jax.conditioning.masks import Routing, visibility
-from tpc_jax.conditioning.pose_maps import draw_skeleton_lines, part_pictures
+from tpc_jax.conditioning.composite import blend_background, empty_background
+from tpc_jax.conditioning.pose_maps import PART_COLORS, draw_skeleton_lines
 from tpc_jax.errors import UserError
-from tpc_jax.io.images import read_image, read_mask, to_uint8
+from tpc_jax.io.images import read_image, read_mask
 from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
+from tpc_jax.pose.densepose import PALETTE, is_densepose, render_densepose
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
 from tpc_jax.pose.reading import Driving, divide_masks, read_reference_keypoints
-from tpc_jax.propagation.propagate import Policy, representative_of_frame, representatives
-from tpc_jax.sampler.loop import denoise_step, sample_steps
-from tpc_jax.sampler.schedule import step_table
-from tpc_jax.sampler.windows import context_windows
 from tpc_jax.warp.warp import warp_image_and_mask
-
-_PICTURES_AT_ONCE = 16
 
 
 class Reference(NamedTuple):
@@ -71,27 +72,6 @@ class CalibratedClip(NamedTuple):
     masks: UInt8[np.ndarray, "people frames height width"]
     keypoints: Keypoints
     target_masks: Bool[np.ndarray, "people frames height width"]
-
-
-@dataclasses.dataclass(frozen=True)
-class AnimateOptions:
-    """How a clip is denoised.
-
-    Attributes:
-        routing: What the denoiser reads of the calibrated pictures; None leaves TPC out.
-        group_size: Frames that share one calibrated picture at a step.
-        policy: How the group's picture is chosen.
-        steps: Denoising steps.
-        guidance_scale: Weight of classifier-free guidance; 1 means off.
-        seed: Seed of the start noise and of the propagation's draws.
-    """
-
-    routing: Routing | None = "composite"
-    group_size: int = 4
-    policy: Policy = "random"
-    steps: int = 20
-    guidance_scale: float = 1.0
-    seed: int = 0
 
 
 def load_reference(
@@ -230,13 +210,15 @@ def _warp_all(image, mask, drv_from_ref, size):
 
 
 def animate_clip(
-    animator: TinyAnimator,
+    animator: Animator,
     params: Params,
     reference: Reference,
     driving: Driving,
     calibrated: CalibratedClip | None,
     options: AnimateOptions,
     progress: Callable[[int], None] = lambda step: None,
+    *,
+    start: Float[Array, "frames h w channels"] | None = None,
 ) -> UInt8[np.ndarray, "frames height width 3"]:
     """Animate the reference by the driving motion.
 
@@ -248,131 +230,107 @@ def animate_clip(
         calibrated: Its calibrated references; needed unless `options.routing` is None.
         options: Denoising options.
         progress: Called with the number of each finished step.
+        start: Start latents in place of drawn ones, repeats of the last frame included; used up.
 
     Returns:
         Frames at the model's size, without letterbox bars.
+
+    Raises:
+        UserError: The animator wants a DensePose rendering and the motion is none.
+        ValueError: Calibrated references or start latents are missing or of the wrong length.
     """
-    size = animator.image_size
-    pose = _jit_pose(animator)(params, jnp.asarray(pose_pictures(driving, size)))
-    references = clip_references(animator, params, reference, calibrated, options.routing)
-    num_frames = len(driving.frames)
-    step = _jit_step(animator, options, num_frames)
-    latents = start_noise(options.seed, (num_frames, *animator.latent_shape))
-    table = step_table(animator.schedule, options.steps)
-    bound = functools.partial(step, params, references, pose)
-    for index, denoised in enumerate(sample_steps(bound, latents, table)):
+    size, num_frames = animator.image_size, len(driving.frames)
+    options = options.resolve(animator)
+    clip = canvas_clip(animator, reference, driving, calibrated, options)
+    conditions = encode_clip(animator, params, clip, options)
+    latents = start_latents(animator, num_frames, options) if start is None else start
+    wanted = (clip_length(animator, num_frames, options), *animator.latent_shape)
+    if latents.shape != wanted:
+        raise ValueError(f"start must have shape {wanted}, got {latents.shape}")
+    steps = sample_clip(animator, params, conditions, options, latents)
+    for index, denoised in enumerate(steps):
         latents = jax.block_until_ready(denoised)
         progress(index)
-    frames = _in_chunks(_jit_decode(animator), params, latents)
-    frames = to_uint8(np.asarray(frames) / 2 + 0.5)
+    frames = decode_clip(animator, params, latents[:num_frames])
+    if options.blend_background:
+        frames = _blend(frames, reference, clip)
     return crop_to_content(frames, driving.frames.shape[1:3], size)
 
 
-def start_noise(seed: int, shape: tuple[int, ...]):
-    """Return Gaussian start latents; a frame's noise does not depend on the clip's length."""
-    key = jax.random.fold_in(jax.random.key(seed), 1)
+def _blend(frames, reference: Reference, clip: CanvasClip):
+    """Replace what lies outside the people; where the reference ends, the frames stay."""
+    size = frames.shape[1:3]
+    covered = fit_masks(np.ones(reference.image.shape[:2], bool), size) > 127
+    blended = blend_background(frames, clip.reference, clip.target_masks > 0)
+    return np.where(covered[..., None], blended, frames)
 
-    def draw(frame):
-        return jax.random.normal(jax.random.fold_in(key, frame), shape[1:])
 
-    return jax.vmap(draw)(jnp.arange(shape[0]))
+def canvas_clip(
+    animator: Animator,
+    reference: Reference,
+    driving: Driving,
+    calibrated: CalibratedClip | None,
+    options: AnimateOptions,
+) -> CanvasClip:
+    """Put everything that a run needs on the animator's canvas, aspect kept.
+
+    Raises:
+        UserError: The animator wants a DensePose rendering and the motion is none.
+        ValueError: There is nothing calibrated although the options need it.
+    """
+    size = animator.image_size
+    if calibrated is None and (options.routing is not None or options.blend_background):
+        raise ValueError("calibrated must be given unless routing is None and nothing is blended")
+    shape = (0, len(driving.frames), *driving.frames.shape[1:3])
+    empty = np.zeros(shape, np.uint8)
+    background = None
+    if options.routing == "composite":
+        background = fit_images(empty_background(reference.image, reference.masks.any(0)), size)
+    return CanvasClip(
+        fit_images(reference.image, size),
+        pose_pictures(driving, size, animator.pose_kind),
+        background,
+        fit_masks(reference.masks, size),
+        fit_images(calibrated.images if calibrated else np.zeros((*shape, 3), np.uint8), size),
+        fit_masks(calibrated.masks if calibrated else empty, size),
+        fit_masks(calibrated.target_masks if calibrated else empty, size),
+    )
 
 
 def pose_pictures(
-    driving: Driving, size: tuple[int, int]
-) -> Float[np.ndarray, "frames height width 3"]:
-    """Draw the motion in the house colours: part maps where known, else skeletons."""
+    driving: Driving, size: tuple[int, int], kind: PoseKind = "house"
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Return the motion as an animator wants to see it.
+
+    Args:
+        driving: The motion.
+        size: (height, width) of the canvas.
+        kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
+            DensePose rendering itself, or part maps painted as one.
+
+    Raises:
+        UserError: A DensePose rendering is wanted and the motion is none.
+    """
+    if kind == "densepose":
+        return _densepose_pictures(driving, size)
     if driving.parts is not None:
-        return part_pictures(fit_parts(driving.parts, size))
+        return PART_COLORS[fit_parts(driving.parts, size)]
     placement = placement_on(driving.frames.shape[1:3], size)
     xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
     canvas = np.zeros((len(xy), *size, 3), np.uint8)
     for picture, people, visible in zip(canvas, placement.apply(xy), conf > 0, strict=True):
         for points, is_visible in zip(people, visible, strict=True):
             draw_skeleton_lines(picture, points, is_visible)
-    return canvas.astype(np.float32) / 255
+    return canvas
 
 
-def clip_references(
-    animator: TinyAnimator,
-    params: Params,
-    reference: Reference,
-    calibrated: CalibratedClip | None,
-    routing: Routing | None,
-) -> ClipReferences:
-    """Encode what the denoiser reads, and its visibility."""
-    size = animator.image_size
-    original = fit_images(reference.image, size)
-    encode = functools.partial(_in_chunks, _jit_features(animator), params)
-    if routing is None:
-        no_bits = (None,) * len(animator.token_grids)
-        return ClipReferences(encode(to_model_range(original[None])), (), no_bits)
-    if calibrated is None:
-        raise ValueError("calibrated must be given unless routing is None")
-    images = jnp.asarray(fit_images(calibrated.images, size))
-    masks = jnp.asarray(fit_masks(calibrated.masks, size))
-    if routing == "composite":
-        background = empty_background(reference.image, reference.masks.any(0))
-        images = paste(jnp.asarray(fit_images(background, size)), images, masks)[None]
-    shared = None
-    if routing not in ("replace", "composite"):
-        shared = encode(to_model_range(original[None]))
-    targets = jnp.asarray(fit_masks(calibrated.target_masks, size))
-    originals = jnp.asarray(fit_masks(reference.masks, size))
-    bits = tuple(visibility(routing, targets, masks, originals, g) for g in animator.token_grids)
-    return ClipReferences(shared, tuple(encode(to_model_range(x)) for x in images), bits)
-
-
-def to_model_range(images):
-    """Map [0, 1] to [-1, 1]."""
-    return 2.0 * jnp.asarray(images) - 1.0
-
-
-def _in_chunks(function, params: Params, x):
-    """Apply a jitted function to a few pictures at a time, the last few padded by repeats."""
-    count = len(x)
-    size = min(count, _PICTURES_AT_ONCE)
-    padded = jnp.concatenate([x, jnp.repeat(x[-1:], -count % size, axis=0)])
-    chunks = [function(params, padded[at : at + size]) for at in range(0, len(padded), size)]
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *chunks)
-
-
-@functools.lru_cache
-def _jit_pose(animator: TinyAnimator):
-    return jax.jit(animator.pose_features)
-
-
-@functools.lru_cache
-def _jit_decode(animator: TinyAnimator):
-    return jax.jit(animator.decode)
-
-
-@functools.lru_cache
-def _jit_features(animator: TinyAnimator):
-    def features(params, images):
-        return animator.reference_features(params, animator.encode(params, images))
-
-    return jax.jit(features)
-
-
-@functools.lru_cache
-def _jit_step(animator: TinyAnimator, options: AnimateOptions, num_frames: int):
-    """Compile one denoising step of a clip."""
-    windows = context_windows(num_frames, animator.window_length, animator.window_overlap)
-    key = jax.random.key(options.seed)
-
-    def step(params, references, pose, latents, row):
-        chosen = representatives(key, row.index, num_frames, options.group_size, options.policy)
-        source = representative_of_frame(chosen, num_frames, options.group_size)
-
-        def predict(window, frames, row, *, conditional):
-            read = window_references(references, frames, source) if conditional else None
-            timesteps = row.timestep[None].astype(jnp.float32)
-            return animator.denoise(params, window[None], timesteps, read, pose[frames][None])[0]
-
-        return denoise_step(
-            latents, row, predict, windows=windows, guidance_scale=options.guidance_scale,
-            prediction_type=animator.schedule.prediction_type,
-        )  # fmt: skip
-
-    return jax.jit(step, donate_argnums=3)
+def _densepose_pictures(driving: Driving, size: tuple[int, int]):
+    if driving.parts is None:
+        raise UserError(
+            f"this model is driven by DensePose renderings, but the motion is of kind "
+            f"{driving.kind}; give a DensePose video (viridis part colours) as --driving"
+        )
+    # Synthetic motions come with part maps and ordinary pictures.
+    is_rendering = is_densepose(driving.frames[:: max(1, len(driving.frames) // 8)])
+    frames = driving.frames if is_rendering else render_densepose(driving.parts)
+    return fit_images(frames, size, tuple(PALETTE[0].tolist()))

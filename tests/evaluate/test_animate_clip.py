@@ -9,6 +9,7 @@ import pytest
 from small_cases import two_people
 from small_models import small_config, small_model
 
+from tpc_jax.animators.clip import start_noise
 from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.conditioning.composite import empty_background
@@ -19,7 +20,6 @@ from tpc_jax.pipeline import (
     animate_clip,
     calibrate_clip,
     pose_pictures,
-    start_noise,
 )
 from tpc_jax.propagation.propagate import representative_of_frame, representatives
 from tpc_jax.sampler.schedule import ScheduleConfig
@@ -37,6 +37,7 @@ class Copier(TinyAnimator):
 
     latent_shape = (*GRID, 3 * PATCH * PATCH)
     token_grids = (GRID,)
+    reads = (True,)
     schedule = ScheduleConfig(prediction_type="sample")
 
     def encode(self, params, images):
@@ -51,7 +52,10 @@ class Copier(TinyAnimator):
         return self.encode(params, pose)
 
     def reference_features(self, params, latents, timestep=0.0):
-        return (latents.reshape(len(latents), -1, latents.shape[-1]),)
+        tokens = latents.reshape(len(latents), -1, latents.shape[-1])
+        # Hidden tokens are left out on the way, so each says where it comes from.
+        places = jnp.broadcast_to(jnp.arange(tokens.shape[1])[:, None], (*tokens.shape[:2], 1))
+        return (jnp.concatenate([tokens, places], -1),)
 
     def denoise(self, params, latents, timesteps, references, pose):
         if references is None:
@@ -59,10 +63,15 @@ class Copier(TinyAnimator):
         (layer,) = references
         total, count = 0.0, 0.0
         for tokens, key_bits in zip(layer.tokens, layer.key_bits, strict=True):
-            is_read = 1.0
+            if tokens.shape[1] > 1:
+                tokens = tokens[:, layer.picture_of_frame[0]]
+                key_bits = None if key_bits is None else key_bits[:, layer.picture_of_frame[0]]
+            is_read = jnp.arange(GRID[0] * GRID[1])[:, None] == tokens[..., None, :, -1]
             if key_bits is not None:
-                is_read = ((layer.query_bits & key_bits) != 0)[..., None].astype(jnp.float32)
-            total, count = total + is_read * tokens, count + is_read
+                is_read &= (layer.query_bits[..., None] & key_bits[..., None, :]) != 0
+            is_read = is_read.astype(jnp.float32)
+            total = total + is_read @ tokens[..., :-1]
+            count = count + is_read.sum(-1, keepdims=True)
         mean = total / jnp.maximum(count, 1)
         return jnp.broadcast_to(mean, (1, latents.shape[1], *mean.shape[2:])).reshape(latents.shape)
 
@@ -143,7 +152,7 @@ def test_masked_reads_the_person_inside_and_the_background_outside():
     frames = copy(routing="masked")
 
     def cells(masks):
-        covered = pool(jnp.asarray(fit_masks(masks, (SIDE, SIDE))), GRID) > 0.001
+        covered = pool(jnp.asarray(fit_masks(masks, (SIDE, SIDE)) / np.float32(255)), GRID) > 0.001
         covered = np.asarray(covered).reshape(-1, *GRID)
         return covered.repeat(PATCH, 1).repeat(PATCH, 2)
 
@@ -230,7 +239,7 @@ def test_a_frames_noise_does_not_depend_on_the_length_of_the_clip():
 
 
 def test_pictures_go_through_the_network_in_chunks_unharmed(monkeypatch):
-    monkeypatch.setattr("tpc_jax.pipeline._PICTURES_AT_ONCE", 3)
+    monkeypatch.setattr("tpc_jax.animators.clip._PICTURES_AT_ONCE", 3)
     assert_same_pictures(copy(8, routing="composite", steps=1), composites(8))
 
 

@@ -93,7 +93,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, params, monkeypatch, erro
         (path / "half").write_text("x")
         raise error
 
-    monkeypatch.setattr(ocp.StandardCheckpointer, "save", interrupted)
+    monkeypatch.setattr(ocp.Checkpointer, "save", interrupted)
     with pytest.raises(error):
         save_checkpoint(tmp_path / "deep" / "model", {}, params)
     assert list(tmp_path.iterdir()) == []
@@ -139,7 +139,7 @@ def test_damaged_numbers(stored, networks, monkeypatch):
     def damaged(*args, **options):
         raise Exception("Encountered error while reading array index")
 
-    monkeypatch.setattr(ocp.StandardCheckpointer, "restore", damaged)
+    monkeypatch.setattr(ocp.Checkpointer, "restore", damaged)
     with pytest.raises(UserError, match="params: missing or damaged"):
         load_params(stored, networks)
 

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_networks import (
+    BATCH,
     CONFIG,
+    FRAMES,
     HIDDEN,
     LATENTS,
     POSE,
@@ -53,6 +55,31 @@ def test_hidden_references_are_the_unconditional_pass(params, plain):
     np.testing.assert_allclose(hidden, unconditional, atol=1e-5)
     shown = read(params, LATENTS, TIMES, POSE, references())
     assert np.abs(shown - unconditional).max() > 0.05
+
+
+@pytest.mark.parametrize("reads", ["full", "midup"])
+def test_both_rows_of_guidance_are_two_calls(params, plain, reads):
+    """With midup the down path reads nothing, and is shared."""
+    parts = references() if reads == "full" else (None, *references()[1:])
+    shapes = [(*SIZE, 8), (*SIZE, 8), (2, 3, 8), (2, 3, 12), (2, 3, 12)]
+    residuals = tuple(normal(i, BATCH * FRAMES, *shape) for i, shape in enumerate(shapes))
+
+    @compiled
+    def both(params):
+        return P.bind(unet(), params).without_and_with(
+            LATENTS, TIMES, pose=POSE, references=parts, residuals=residuals
+        )
+
+    @compiled
+    def one(params, references):
+        return P.bind(unet(), params)(
+            LATENTS, TIMES, pose=POSE, references=references, residuals=residuals
+        )
+
+    without, with_references = both(params)
+    np.testing.assert_allclose(without, one(params, None), atol=1e-5)
+    np.testing.assert_allclose(with_references, one(params, parts), atol=1e-5)
+    assert np.abs(without - with_references).max() > 0.01
 
 
 def test_one_trace_serves_every_step(params, plain):

@@ -90,8 +90,8 @@ def masked_case(seed=0, batch=2, frames=2, tokens=6, ref_tokens=5):
     rng = np.random.default_rng(seed)
     bank = rng.normal(size=(batch, 1, ref_tokens, CHANNELS)).astype(np.float32)
     person = rng.normal(size=(batch, frames, ref_tokens, CHANNELS)).astype(np.float32)
-    bank_bits = rng.integers(0, 8, (batch, 1, ref_tokens)).astype(np.uint32) & 0b110
-    person_bits = rng.integers(0, 8, (batch, frames, ref_tokens)).astype(np.uint32) & 0b110
+    bank_bits = rng.choice(np.array([0, 2, 4], np.uint32), (batch, 1, ref_tokens))
+    person_bits = rng.choice(np.array([0, 2, 4], np.uint32), (batch, frames, ref_tokens))
     query_bits = rng.integers(0, 8, (batch, frames, tokens)).astype(np.uint32) | 1
     x = rng.normal(size=(batch * frames, tokens, CHANNELS)).astype(np.float32)
     references = ReferenceTokens(
@@ -125,8 +125,9 @@ def test_key_bits_need_query_bits():
         ours.read(jnp.asarray(x), references._replace(query_bits=None))
 
 
-# Budgets that give: one block, blocks of pictures, blocks of queries, one query at a time.
-@pytest.mark.parametrize("budget", [10**6, 2 * 66 * 11, 66 * 4, 1])
+# Budgets that give: one block, blocks of heads, blocks of queries (11 is no multiple of 4), one
+# query at a time.
+@pytest.mark.parametrize("budget", [10**6, 2 * 11 * 22, 4 * 22, 1])
 @pytest.mark.parametrize("masked", [False, True])
 def test_blocks_do_not_change_attention(monkeypatch, budget, masked):
     monkeypatch.setattr(attention, "CPU_LOGITS", budget)
@@ -135,7 +136,7 @@ def test_blocks_do_not_change_attention(monkeypatch, budget, masked):
     query, key, value = (normal(s, images, n, heads, width) for s, n in enumerate([11, 22, 22]))
     rng = np.random.default_rng(3)
     query_bits = rng.integers(0, 4, (images, tokens)).astype(np.uint32) | 1
-    key_bits = rng.integers(0, 4, (images, keys)).astype(np.uint32)
+    key_bits = rng.choice(np.array([0, 1, 2], np.uint32), (images, keys))
     key_bits[:, :tokens] = 1
     visible = (query_bits[:, :, None] & key_bits[:, None]) != 0
     bits = (jnp.asarray(query_bits), jnp.asarray(key_bits)) if masked else (None, None)
@@ -143,6 +144,86 @@ def test_blocks_do_not_change_attention(monkeypatch, budget, masked):
     ours = jax.jit(lambda *args: attend(*args))(*map(jnp.asarray, (query, key, value)), *bits)
     theirs = softmax_attention(query, key, value, visible if masked else None)
     assert_close(ours, theirs, LAYER)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("num_bits", [6, 32])
+def test_appended_bits_hide_keys(monkeypatch, dtype, num_bits):
+    """The operands of the flash kernel, given to XLA's kernel, hide what the bits hide."""
+    kernel = jax.nn.dot_product_attention
+
+    def instead(query, key, value, *, scale, implementation):
+        assert implementation == "cudnn"
+        assert query.shape[-1] == key.shape[-1] == value.shape[-1] == 8 + -(-num_bits // 8) * 8
+        return kernel(query, key, value, scale=scale, implementation="xla")
+
+    monkeypatch.setattr(attention, "choose_kernel", lambda *args: "cudnn")
+    monkeypatch.setattr(jax.nn, "dot_product_attention", instead)
+    images, tokens, keys, heads, width = 2, 9, 27, 2, 8
+    # Logits of hidden keys up to 30 above the visible ones.
+    query = jnp.asarray(3 * normal(0, images, tokens, heads, width), dtype)
+    key = jnp.asarray(3 * normal(1, images, keys, heads, width), dtype)
+    value = jnp.asarray(normal(2, images, keys, heads, width), dtype)
+    rng = np.random.default_rng(3)
+    query_bits = rng.integers(0, 2**6, (images, tokens)).astype(np.uint32) | 1
+    key_bits = rng.choice(np.array([0, 2, 4, 32], np.uint32), (images, keys))
+    key_bits[:, :tokens] = 1
+    visible = (query_bits[:, :, None] & key_bits[:, None]) != 0
+    assert 0.2 < visible.mean() < 0.8
+    ours = attend(query, key, value, jnp.asarray(query_bits), jnp.asarray(key_bits), num_bits)
+    assert ours.dtype == dtype
+    theirs = softmax_attention(*(np.asarray(x, np.float32) for x in (query, key, value)), visible)
+    assert_close(ours, theirs, 2e-2 if dtype == jnp.bfloat16 else 1e-4)
+
+
+def test_pictures_serve_several_frames():
+    """Reading representatives by index is reading a copy of them for every frame."""
+    _, ours = attention_pair()
+    x, references, *_ = masked_case(frames=3)
+    index = jnp.asarray([[0, 0, 1], [1, 0, 0]])
+    bank, person = references.tokens
+    bank_bits, person_bits = references.key_bits
+
+    def spread(part):
+        return jnp.stack([row[i] for row, i in zip(part, index, strict=True)])
+
+    few = ReferenceTokens(
+        (bank, person[:, :2]), (bank_bits, person_bits[:, :2]), references.query_bits, index
+    )
+    many = ReferenceTokens(
+        (bank, spread(person)), (bank_bits, spread(person_bits)), references.query_bits
+    )
+    x = jnp.asarray(x)
+    np.testing.assert_allclose(ours.read(x, few), ours.read(x, many), atol=1e-6)
+    shuffled = few._replace(picture_of_frame=1 - index)
+    assert np.abs(ours.read(x, few) - ours.read(x, shuffled)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "capability", "kernel"),
+    [
+        (jnp.bfloat16, 40, "8.0", "cudnn"),
+        (jnp.bfloat16, 160, "8.0", "xla"),
+        (jnp.bfloat16, 168, "9.0", "cudnn"),
+        (jnp.bfloat16, 512, "9.0", "xla"),
+        (jnp.bfloat16, 12, "9.0", "xla"),
+        (jnp.float32, 40, "9.0", "xla"),
+    ],
+)
+def test_kernel_on_a_gpu(monkeypatch, caplog, dtype, head_dim, capability, kernel):
+    device = type("Device", (), {"compute_capability": capability})()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    attention.choose_kernel.cache_clear()
+    with caplog.at_level("INFO", logger=attention.__name__):
+        names = [attention.choose_kernel(jnp.dtype(dtype), head_dim) for _ in range(3)]
+    attention.choose_kernel.cache_clear()
+    assert names == [kernel] * 3
+    assert len(caplog.records) == 1
+
+
+def test_kernel_on_a_cpu():
+    assert attention.choose_kernel(jnp.dtype(jnp.bfloat16), 40) == "xla"
 
 
 def transformer_block(context_channels=CONTEXT):

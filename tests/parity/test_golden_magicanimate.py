@@ -1,71 +1,110 @@
-"""MagicAnimate's networks against results of the original code."""
+"""MagicAnimate's networks, filled by the converter, against results of the original code."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-from diffusers import ControlNetModel
-from golden import Golden, unet_config, vae_config
-from torch_oracles import assert_close, compiled, convert
+from golden import Golden
+from golden_model import convert_golden
+from torch_oracles import assert_close, compiled
 
-from convert.motion import MOTION
-from convert.unet import UNET, appearance_encoder
-from convert.vae import VAE as VAE_RULES
-from tpc_jax.conditioning.masks import EVERYONE, visibility
+from tpc_jax.animators.magicanimate import MagicAnimateConfig, networks
+from tpc_jax.conditioning.masks import EVERYONE, Visibility, visibility
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
+from tpc_jax.model.checkpoint import load_params, read_config
 from tpc_jax.model.motion import position_table
-from tpc_jax.model.reference_unet import AppearanceEncoder
-from tpc_jax.model.unet import UNet, token_grids
-from tpc_jax.model.vae import VAE
+from tpc_jax.model.text import empty_prompt
+from tpc_jax.model.unet import token_grids
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 DATA = Golden("magicanimate")
-INFERENCE = DATA.json("inference_config")
-CONFIG = unet_config(
-    DATA.json("unet_config"),
-    INFERENCE,
-    motion_groups=INFERENCE["motion_module_norm_num_groups"],
-    norm_over_frames=True,
-    reads="midup",
-)
 TEXT = DATA.raw("text_embeddings")
-GRIDS = token_grids(CONFIG, 16, 16)
-KEY_FRAMES = (0, 4, 8)
+KEY_FRAMES = np.array([0, 4, 8])
 WINDOW = DATA.raw("win_frames")
-SOURCE = WINDOW // 4 * 4  # the frame whose calibrated picture each frame of the window uses
+PICTURE = WINDOW // 4  # which key frame's calibrated picture each frame of the window reads
+UNCONDITIONAL, CONDITIONAL = 0, 1
 
 
-def test_autoencoder():
-    config = vae_config(DATA.json("vae_config"))
-    network = P.abstract(VAE, config)
-    params = convert(VAE_RULES, DATA.weights("vae"), network)
+class Model:
+    """The converted networks, each called through one compiled function."""
 
-    def call(params, image, latents):
-        vae = P.bind(network, params)
-        return *vae.moments(image), vae.encode(image), vae.decode(latents)
+    def __init__(self, folder):
+        config = read_config(folder)
+        assert config.pop("animator") == "magicanimate"
+        self.config = MagicAnimateConfig.from_dict(config)
+        self.networks = networks(self.config)
+        self.params = load_params(folder, self.networks, jnp.float32)
+        self.grids = token_grids(self.config.unet, 16, 16)
 
+    def run(self, name: str, call, *inputs):
+        network = self.networks[name]
+        bound = compiled(lambda params, *args: call(P.bind(network, params), *args))
+        return bound(self.params[name], *inputs)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return Model(convert_golden(tmp_path_factory.mktemp("golden")))
+
+
+def test_autoencoder(model):
     image = DATA.raw("source_image")[None] / np.float32(127.5) - 1
-    scaled = DATA["vae_decode_z"] * np.float32(config.scaling_factor)
-    mean, log_variance, latent, decoded = compiled(call)(params, image, scaled)
+    scaled = DATA["vae_decode_z"] * np.float32(model.config.vae.scaling_factor)
+    mean, log_variance, latent, decoded = model.run(
+        "vae",
+        lambda vae, image, latents: (*vae.moments(image), vae.encode(image), vae.decode(latents)),
+        image,
+        scaled,
+    )
     assert_close(mean, DATA["vae_encode_mean"], 2e-4, "mean")
     assert_close(log_variance, DATA["vae_encode_logvar"], 2e-4, "log variance")
     assert_close(latent, DATA["ref_latent"], 1e-4, "latent")
     assert_close(decoded, DATA["vae_decode_out"], 2e-4, "decoded")
 
 
+def test_text(model):
+    ids = DATA.raw("text_input_ids")
+    np.testing.assert_array_equal(empty_prompt(model.config.text_encoder), ids[:1])
+    assert_close(model.run("text_encoder", lambda encode, x: encode(x), ids), TEXT, 1e-4)
+
+
+def test_the_empty_prompt_is_stored(model):
+    assert_close(model.params["context"]["empty_prompt"], TEXT[0], 1e-4)
+
+
+def controls(frames):
+    return DATA.raw("control")[frames] / np.float32(255)
+
+
+def test_controlnet(model):
+    *down, mid = model.run(
+        "controlnet",
+        lambda net, *args: net(*args),
+        DATA["cn_sample"],
+        np.full(2, DATA.raw("cn_t"), np.float32),
+        controls(DATA.raw("cn_cond_frames")),
+        np.repeat(TEXT[1:], 2, axis=0),
+    )
+    assert len(down) == 12
+    for index, residual in enumerate(down):
+        assert_close(residual, DATA[f"cn_down_{index:02}"], 1e-4, f"down {index}")
+    assert_close(mid, DATA["cn_mid"], 1e-4, "mid")
+
+
 @pytest.fixture(scope="module")
-def features():
+def features(model):
     """Banks of the reference under both contexts, then of the key frames of both people."""
-    network = P.abstract(AppearanceEncoder, CONFIG)
-    rules = appearance_encoder(CONFIG)
-    params = convert(rules, DATA.weights("appearance_encoder"), network)
     people = np.moveaxis(DATA.raw("tpc2_cal_latents"), 2, -1)[:, KEY_FRAMES]
     reference = np.repeat(DATA["ref_latent"], 2, axis=0)
     latents = np.concatenate([reference, people.reshape(-1, 16, 16, 4)])
     times = np.full(len(latents), DATA.raw("unet_t"), np.float32)
     context = np.concatenate([TEXT, np.repeat(TEXT[1:], len(latents) - 2, axis=0)])
-    return compiled(lambda p, *args: P.bind(network, p)(*args))(params, latents, times, context)
+    return model.run(
+        "appearance_encoder", lambda encode, *args: encode(*args), latents, times, context
+    )
 
 
 def test_banks(features):
@@ -77,116 +116,120 @@ def test_banks(features):
 
 
 @pytest.fixture(scope="module")
-def residuals():
-    """ControlNet's residuals for the window, from diffusers."""
-    config = DATA.json("controlnet_config")
-    net = ControlNetModel.from_config(config)
-    net.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in DATA.weights("controlnet").items()}
+def residuals(model):
+    """ControlNet's residuals for the window; both rows of guidance share them."""
+    frames = len(WINDOW)
+    return model.run(
+        "controlnet",
+        lambda net, *args: net(*args),
+        DATA["win_latents"][0],
+        np.full(frames, DATA.raw("win_t"), np.float32),
+        controls(WINDOW),
+        np.repeat(TEXT[1:], frames, axis=0),
     )
-    control = torch.from_numpy(DATA.raw("control")[WINDOW]).permute(0, 3, 1, 2) / 255
-    with torch.no_grad():
-        down, mid = net(
-            torch.from_numpy(DATA.raw("win_latents"))[0].transpose(0, 1),
-            int(DATA.raw("win_t")),
-            torch.from_numpy(np.repeat(TEXT[1:], len(WINDOW), axis=0)),
-            control,
-            return_dict=False,
-        )
-    one_row = [np.moveaxis(r.numpy(), 1, -1) for r in (*down, mid)]
-    return tuple(np.concatenate([r, r]) for r in one_row)
 
 
 @pytest.fixture(scope="module")
-def denoise(features):
-    """The denoiser on (unconditional, conditional) rows that can read up to two people."""
-    network = P.abstract(UNet, CONFIG)
-    weights = DATA.weights("unet", "temporal_attention.ckpt")
-    params = convert((*UNET, *MOTION), weights, network)
+def denoise(model):
+    """The denoiser of one row of guidance: a program without references and one with."""
 
     @compiled
-    def call(params, latents, time, context, references, residuals):
-        unet = P.bind(network, params)
-        times = jnp.full(2, time, jnp.float32)
-        return unet(latents, times, context=context, references=references, residuals=residuals)
+    def call(params, latents, times, context, references, residuals):
+        unet = P.bind(model.networks["unet"], params)
+        options = {"context": context, "references": references, "residuals": residuals}
+        return unet(latents, times, **options)
 
-    def run(latents, time, residuals, bits):
-        tokens = [_tokens(bank) for bank in features]
-        references = tuple(
-            bank and ReferenceTokens(bank, *bits(h * w))
-            for bank, (h, w) in zip(tokens, GRIDS, strict=True)
-        )
-        return call(params, latents, time, TEXT, references, residuals)
+    def run(row, latents, time, residuals, references=None):
+        times = jnp.full(1, time, jnp.float32)
+        context = jnp.asarray(TEXT[row : row + 1])
+        return call(model.params["unet"], latents, times, context, references, residuals)[0]
 
     return run
 
 
-def _tokens(bank):
-    """Return the parts [reference, person 0, person 1] of both rows."""
-    if bank is None:
-        return None
-    reference = jnp.stack([bank[1:2]] * 2)
-    people = bank[2:].reshape(2, len(KEY_FRAMES), *bank.shape[1:])
-    parts = [person[np.searchsorted(KEY_FRAMES, SOURCE)] for person in people]
-    return (reference, *(jnp.stack([part] * 2) for part in parts))
-
-
-def conditional_only(queries, *keys):
-    """Let the conditional row see the keys and the unconditional row none."""
-    rows = lambda bits: np.stack([np.zeros_like(bits), bits]).astype(np.uint32)  # noqa: E731
-    return tuple(rows(np.asarray(k)) for k in keys), np.stack([np.asarray(queries, np.uint32)] * 2)
-
-
-def open_bits(tokens: int, reference: int):
-    """Show everybody the reference, or nothing; hide the people."""
-    frames = len(WINDOW)
-    hidden = np.zeros((frames, tokens))
-    queries = np.full((frames, tokens), EVERYONE)
-    return conditional_only(queries, np.full((1, tokens), reference), hidden, hidden)
-
-
 def test_denoiser_without_reference(denoise, residuals):
-    nothing = tuple(np.zeros_like(r) for r in residuals)
-    latents = DATA["unet_sample"]
-    out = denoise(latents, DATA.raw("unet_t"), nothing, lambda tokens: open_bits(tokens, 0))
-    assert_close(out, DATA["unet_plain_out"], 1e-4)
+    """Both rows, whose latents and contexts differ."""
+    nothing = tuple(jnp.zeros_like(residual) for residual in residuals)
+    for row in (UNCONDITIONAL, CONDITIONAL):
+        out = denoise(row, DATA["unet_sample"][row : row + 1], DATA.raw("unet_t"), nothing)
+        assert_close(out, DATA["unet_plain_out"][row], 1e-4, f"row {row}")
 
 
-def window(denoise, residuals, bits):
-    latents = np.repeat(DATA["win_latents"], 2, axis=0)
-    return denoise(latents, DATA.raw("win_t"), residuals, bits)
+@pytest.fixture(scope="module")
+def window(denoise, residuals):
+    def run(row, references=None):
+        return denoise(row, DATA["win_latents"], DATA.raw("win_t"), residuals, references)
+
+    return run
 
 
-@pytest.mark.parametrize(("reads", "name"), [(0, "unet_cn_out"), (EVERYONE, "unet_ref_out")])
-def test_denoiser_with_controlnet_and_reference(denoise, residuals, reads, name):
-    out = window(denoise, residuals, lambda tokens: open_bits(tokens, reads))
-    assert_close(out, DATA[name], 1e-4)
+def test_denoiser_with_controlnet(window):
+    for row in (UNCONDITIONAL, CONDITIONAL):
+        assert_close(window(row), DATA["unet_cn_out"][row], 1e-4, f"row {row}")
 
 
-def masked_bits(people: int, tokens: int):
-    """Return the bits of the masked routing for the first people, with the rest hidden."""
+@pytest.mark.parametrize("name", ["unet_ref_out", "tpc1_unet_out", "tpc2_unet_out"])
+def test_the_unconditional_row_reads_no_reference(name):
+    difference = np.abs(DATA[name][UNCONDITIONAL] - DATA["unet_cn_out"][UNCONDITIONAL]).max()
+    assert difference < 1e-5
+    assert np.abs(DATA[name][CONDITIONAL] - DATA["unet_cn_out"][CONDITIONAL]).max() > 0.01
+
+
+def masked_bits(people: int, tokens: int) -> Visibility:
+    """Return the bits of the masked routing for the first people."""
     masks = lambda name: jnp.asarray(DATA.raw(name)[:people] / np.float32(255))  # noqa: E731
     side = round(tokens**0.5)
-    pose, calibrated = masks("pose_masks")[:, WINDOW], masks("cal_masks")[:, SOURCE]
-    seen = visibility("masked", pose, calibrated, masks("ref_masks"), (side, side))
-    hidden = [np.zeros((len(WINDOW), tokens))] * (2 - people)
-    return conditional_only(seen.queries, seen.reference[None], *seen.calibrated, *hidden)
+    pose, calibrated = masks("pose_masks")[:, WINDOW], masks("cal_masks")[:, KEY_FRAMES]
+    return visibility("masked", pose, calibrated, masks("ref_masks"), (side, side))
+
+
+def reference_bits(tokens: int) -> Visibility:
+    """Return bits that show everybody the reference and hide the people."""
+    queries = jnp.full((len(WINDOW), tokens), EVERYONE, jnp.uint32)
+    return Visibility(queries, queries[0], jnp.zeros((0, len(KEY_FRAMES), tokens), jnp.uint32))
+
+
+@pytest.fixture(scope="module")
+def read(window, features):
+    """The conditional row that can read the reference and both people, as far as bits allow."""
+
+    def layer(bank, bits: Visibility):
+        hidden = jnp.zeros((2 - len(bits.calibrated), *bits.calibrated.shape[1:]), jnp.uint32)
+        people = jnp.concatenate([bits.calibrated, hidden])
+        return ReferenceTokens(
+            (bank[None, 1:2], *(pictures[None] for pictures in jnp.split(bank[2:], 2))),
+            (bits.reference[None, None], *(person[None] for person in people)),
+            bits.queries[None],
+            jnp.asarray(PICTURE)[None],
+        )
+
+    def run(bits):
+        references = (
+            bank if bank is None else layer(bank, bits(bank.shape[1])) for bank in features
+        )
+        return window(CONDITIONAL, tuple(references))
+
+    return run
+
+
+def test_denoiser_with_reference(read):
+    assert_close(read(reference_bits), DATA["unet_ref_out"][CONDITIONAL], 1e-4)
 
 
 @pytest.mark.parametrize("people", [1, 2])
-def test_tpc(denoise, residuals, people):
-    out = window(denoise, residuals, lambda tokens: masked_bits(people, tokens))
-    assert_close(out, DATA[f"tpc{people}_unet_out"], 1e-4)
+def test_tpc(read, people):
+    out = read(functools.partial(masked_bits, people))
+    assert_close(out, DATA[f"tpc{people}_unet_out"][CONDITIONAL], 1e-4)
 
 
 @pytest.mark.parametrize("people", [1, 2])
 @pytest.mark.parametrize("tokens", [4, 16, 64, 256])
 def test_visible_keys(people, tokens):
-    keys, queries = masked_bits(people, tokens)
+    bits = jax.tree.map(np.asarray, masked_bits(people, tokens))
     own = np.full((len(WINDOW), tokens), EVERYONE, np.uint32)
-    shown = [np.broadcast_to(part[1], own.shape) for part in keys[: people + 1]]
-    bits = np.concatenate([own, *shown], axis=-1)
-    visible = (queries[1][:, :, None] & bits[:, None]) != 0
+    parts = [bits.reference[None], *(person[PICTURE] for person in bits.calibrated)]
+    keys = np.concatenate([own, *(np.broadcast_to(part, own.shape) for part in parts)], axis=-1)
+    visible = (bits.queries[:, :, None] & keys[:, None]) != 0
     np.testing.assert_array_equal(visible, DATA.raw(f"tpc{people}_allowed_L{tokens}"))
 
 

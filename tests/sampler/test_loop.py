@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from tpc_jax.sampler.ddim import ddim_step
-from tpc_jax.sampler.loop import denoise_step, sample_scan, sample_steps, step_rows
+from tpc_jax.sampler.loop import (
+    WindowNetwork,
+    denoise_step,
+    sample_scan,
+    sample_steps,
+    step_rows,
+)
 from tpc_jax.sampler.schedule import ScheduleConfig, step_table
 from tpc_jax.sampler.windows import context_windows
 
@@ -27,10 +33,20 @@ def predict(latents, frames, row, *, conditional):
     return mixed + 0.1 * place + 0.01 * frames[:, None, None, None] * conditional + row.signal
 
 
+def network(predict):
+    """A network without control that predicts either half by one function."""
+
+    def halves(latents, frames, row, control, *, is_guided):
+        plain = predict(latents, frames, row, conditional=False) if is_guided else None
+        return plain, predict(latents, frames, row, conditional=True)
+
+    return WindowNetwork(lambda latents, frames, row: (), halves)
+
+
 def make_step(predict=predict, windows=WINDOWS, guidance_scale=1.0, prediction_type="epsilon"):
     return functools.partial(
         denoise_step,
-        predict=predict,
+        network=network(predict),
         windows=windows,
         guidance_scale=guidance_scale,
         prediction_type=prediction_type,
@@ -148,3 +164,23 @@ def test_merging_is_done_in_float32_whatever_the_network_returns():
     result = make_step(half)(noise(), row_at(0))
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, make_step()(noise(), row_at(0)), atol=0.05)
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(4, 2), (4, 0), (5, 4), (7, 3)])
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_control_reaches_its_frame_whichever_window_computed_it(length, overlap, is_closed):
+    windows = context_windows(FRAMES, length, overlap, is_closed=is_closed)
+    row, latents = row_at(0), noise(5)
+
+    def own(latents, frames, row):
+        return {"sum": latents + frames[:, None, None, None], "frame": frames}
+
+    def predict(window, frames, row, control, *, is_guided):
+        expected = own(window, frames, row)
+        wrong = (control["frame"] != frames).any() | (control["sum"] != expected["sum"]).any()
+        return None, jnp.where(wrong, jnp.nan, control["sum"])
+
+    step = make_step(windows=windows)
+    merged = step.func(latents, row, **{**step.keywords, "network": WindowNetwork(own, predict)})
+    control = own(latents, jnp.arange(FRAMES), row)["sum"]
+    np.testing.assert_allclose(merged, ddim_step(control, latents, *row[2:], "epsilon"), atol=1e-4)

@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from tpc_jax.animators.interface import PoseKind
+from tpc_jax.animators.references import Features
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.config import Config, MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.pose_net import PoseNet
 from tpc_jax.model.reference_unet import AppearanceEncoder
-from tpc_jax.model.unet import UNet, token_grids
+from tpc_jax.model.unet import UNet, reading_transformers, token_grids
 from tpc_jax.model.vae import VAE
 from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod
 
@@ -79,6 +81,8 @@ class TinyConfig(Config):
         schedule: The diffusion process it is trained on.
         window_length: Frames denoised together.
         window_overlap: Frames that neighbouring windows share.
+        guidance_scale: Default weight of classifier-free guidance; 1 means off.
+        num_steps: Default number of denoising steps; one scores best.
     """
 
     NESTED: ClassVar = {
@@ -95,6 +99,8 @@ class TinyConfig(Config):
     schedule: ScheduleConfig = dataclasses.field(default_factory=_schedule)
     window_length: int = 8
     window_overlap: int = 4
+    guidance_scale: float = 1.0
+    num_steps: int = 1
 
 
 @functools.lru_cache
@@ -114,11 +120,14 @@ class TinyAnimator:
 
     Attributes:
         config: Sizes and defaults.
-        features_depend_on_t: Whether reference features must be encoded anew at every step.
+        features_depend_on_t: The appearance encoder always sees timestep 0, so that features serve
+            all steps.
+        pose_kind: The pose net reads poses in the house colours.
     """
 
     config: TinyConfig = dataclasses.field(default_factory=TinyConfig)
-    features_depend_on_t: bool = False
+    features_depend_on_t: ClassVar[bool] = False
+    pose_kind: ClassVar[PoseKind] = "house"
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -137,6 +146,11 @@ class TinyAnimator:
         return token_grids(self.config.unet, *self.latent_shape[:2])
 
     @property
+    def reads(self) -> tuple[bool, ...]:
+        """Which of the transformers read reference features."""
+        return reading_transformers(self.config.unet)
+
+    @property
     def schedule(self) -> ScheduleConfig:
         """The diffusion process."""
         return self.config.schedule
@@ -150,6 +164,16 @@ class TinyAnimator:
     def window_overlap(self) -> int:
         """Frames that neighbouring windows share."""
         return self.config.window_overlap
+
+    @property
+    def num_steps(self) -> int:
+        """Default number of denoising steps."""
+        return self.config.num_steps
+
+    @property
+    def guidance_scale(self) -> float:
+        """Default weight of classifier-free guidance."""
+        return self.config.guidance_scale
 
     def encode(
         self, params: Params, images: Float[Array, "images height width 3"]
@@ -174,11 +198,22 @@ class TinyAnimator:
         params: Params,
         latents: Float[Array, "pictures h w channels"],
         timestep: Float[Array, ""] | float = 0.0,
-    ) -> tuple[Float[Array, "pictures tokens width"] | None, ...]:
+    ) -> Features:
         """Return what the denoiser reads of clean latents; always encoded at timestep 0."""
         del timestep
         encoder = self._bind("appearance_encoder", params)
         return encoder(latents, jnp.zeros(latents.shape[0]))
+
+    def control(
+        self,
+        params: Params,
+        latents: Float[Array, "frames h w channels"],
+        timestep: Float[Array, ""],
+        pose: Float[Array, "frames h w pose_channels"],
+    ) -> Float[Array, "frames h w pose_channels"]:
+        """Return the pose features themselves, which serve all steps."""
+        del params, latents, timestep
+        return pose
 
     def denoise(
         self,
@@ -186,7 +221,7 @@ class TinyAnimator:
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
         references: tuple[ReferenceTokens | None, ...] | None,
-        pose: Float[Array, "batch frames h w pose_channels"],
+        control: Float[Array, "batch frames h w pose_channels"],
     ) -> Float[Array, "batch frames h w channels"]:
         """Predict the clean latents of windows; None for references is the unconditional half.
 
@@ -196,7 +231,21 @@ class TinyAnimator:
         signal = jnp.asarray(np.sqrt(alphas_cumprod(self.schedule)), latents.dtype)
         guess = latents * signal[timesteps.astype(jnp.int32)][:, None, None, None, None]
         unet = self._bind("unet", params)
-        return unet(guess, timesteps, pose=pose, references=references)
+        return unet(guess, timesteps, pose=control, references=references)
+
+    def denoise_halves(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: Float[Array, "batch frames h w pose_channels"],
+    ) -> tuple[
+        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
+    ]:
+        """Predict the clean latents of windows without and with references."""
+        unconditional = self.denoise(params, latents, timesteps, None, control)
+        return unconditional, self.denoise(params, latents, timesteps, references, control)
 
     def _bind(self, name: str, params: Params):
         return P.bind(networks(self.config)[name], params[name])

@@ -2,28 +2,35 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 
-from tpc_jax.io.images import Letterbox, from_uint8, letterbox
+from tpc_jax.io.images import Letterbox, letterbox
 
 
 def fit_images(
-    images: UInt8[np.ndarray, "*batch height width 3"], size: tuple[int, int]
-) -> Float[np.ndarray, "*batch out_height out_width 3"]:
-    """Letterbox RGB pictures onto a (height, width) canvas, in [0, 1]."""
+    images: UInt8[np.ndarray, "*batch height width 3"],
+    size: tuple[int, int],
+    padding: tuple[int, int, int] = (0, 0, 0),
+) -> UInt8[np.ndarray, "*batch out_height out_width 3"]:
+    """Letterbox RGB pictures onto a (height, width) canvas of one colour."""
     flat = images.reshape(-1, *images.shape[-3:])
-    fitted = np.stack([letterbox(image, *size)[0] for image in flat])
-    return from_uint8(fitted).reshape(*images.shape[:-3], *size, 3)
+    fitted = np.empty((len(flat), *size, 3), np.uint8)
+    for image, out in zip(flat, fitted, strict=True):
+        out[:] = letterbox(image, *size, padding)[0]
+    return fitted.reshape(*images.shape[:-3], *size, 3)
 
 
 def fit_masks(
     masks: Bool[np.ndarray, "*batch height width"] | UInt8[np.ndarray, "*batch height width"],
     size: tuple[int, int],
-) -> Float[np.ndarray, "*batch out_height out_width"]:
-    """Letterbox masks (boolean, or coverage 0...255) as coverage in [0, 1]."""
-    levels = masks * np.uint8(255) if masks.dtype == np.bool_ else masks
-    pictures = np.repeat(levels[..., None], 3, axis=-1)
-    return fit_images(pictures, size)[..., 0]
+) -> UInt8[np.ndarray, "*batch out_height out_width"]:
+    """Letterbox masks (boolean, or coverage 0...255) as coverage 0...255."""
+    flat = masks.reshape(-1, *masks.shape[-2:])
+    fitted = np.empty((len(flat), *size), np.uint8)
+    for mask, out in zip(flat, fitted, strict=True):
+        levels = mask * np.uint8(255) if mask.dtype == np.bool_ else mask
+        out[:] = letterbox(np.repeat(levels[..., None], 3, axis=-1), *size)[0][..., 0]
+    return fitted.reshape(*masks.shape[:-2], *size)
 
 
 def fit_parts(

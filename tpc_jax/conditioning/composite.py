@@ -56,3 +56,28 @@ def paste(
     for image, mask in zip(images, masks, strict=True):
         result = composite(image, mask, result)
     return result
+
+
+def blend_background(
+    frames: UInt8[np.ndarray, "frames height width 3"],
+    reference: UInt8[np.ndarray, "height width 3"],
+    masks: Bool[np.ndarray, "people frames height width"],
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Put the reference behind the people: frames inside the widened masks, reference outside.
+
+    Fits a still background only, for the reference is not warped.
+
+    Args:
+        frames: The animated clip.
+        reference: The reference on the same canvas.
+        masks: Where the people are in the frames.
+
+    Source: TPC's released `animation.py` (`use_pad`); its masks of several people are joined here.
+    """
+    inside = [widen(mask)[..., None] for mask in masks.any(0)]
+    return np.where(np.stack(inside), frames, reference)
+
+
+def widen(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    """Dilate a mask twice by a square of 3 x 3 pixels."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2) > 0

@@ -14,8 +14,10 @@ Routing = Literal["open", "masked", "union", "replace", "composite"]
 
 # Every query and every token without restriction.
 EVERYONE = 1
-_BACKGROUND, _FOREGROUND, _FIRST_PERSON = 2, 4, 8
-MAX_PEOPLE = 29
+_BACKGROUND, _FOREGROUND, _EITHER = 2, 4, 8
+# Bits that are no person's; the people's follow. A key never carries more than one bit.
+SHARED_BITS = 4
+MAX_PEOPLE = 32 - SHARED_BITS
 # A cell belongs to a person when more than 0.1 % of its area does (released code).
 _THRESHOLD = 0.001
 
@@ -26,18 +28,18 @@ class Visibility(NamedTuple):
     Attributes:
         queries: Bits of the tokens of every frame.
         reference: Bits of the original reference's tokens.
-        calibrated: Bits of the tokens of each person's calibrated picture for every frame.
+        calibrated: Bits of the tokens of each person's calibrated pictures.
     """
 
     queries: UInt32[Array, "frames tokens"]
     reference: UInt32[Array, " tokens"]
-    calibrated: UInt32[Array, "people frames tokens"]
+    calibrated: UInt32[Array, "people pictures tokens"]
 
 
 def visibility(
     routing: Routing,
     target_masks: Float[Array, "people frames height width"],
-    calibrated_masks: Float[Array, "people frames height width"],
+    calibrated_masks: Float[Array, "people pictures height width"],
     reference_masks: Float[Array, "people height width"],
     grid: tuple[int, int],
 ) -> Visibility | None:
@@ -61,24 +63,42 @@ def visibility(
     Source: TPC's released `mutual_self_attention.py` for `masked`, with its threshold and its mean
         over people for the background; `union` is our own.
     """
-    if routing not in ("masked", "union"):
+    masks = (target_masks, calibrated_masks, reference_masks)
+    if not is_restricted(routing):
         return None
-    if len(target_masks) > MAX_PEOPLE:
-        raise ValueError(f"routing {routing} serves {MAX_PEOPLE} people, got {len(target_masks)}")
-    person = _FIRST_PERSON << jnp.arange(len(target_masks), dtype=jnp.uint32)
-    is_target = pool(target_masks, grid) > _THRESHOLD
-    is_background = pool(target_masks.mean(0), grid) < _THRESHOLD
-    is_reference_background = pool(reference_masks.mean(0), grid) < _THRESHOLD
-    is_calibrated = pool(calibrated_masks, grid) > _THRESHOLD
+    return cell_visibility(routing, *(pool(m, grid) for m in masks))
 
-    queries = EVERYONE | _bits(is_background, _BACKGROUND)
-    queries |= jnp.bitwise_or.reduce(_bits(is_target, person[:, None, None]), axis=0)
-    reference = _bits(is_reference_background, _BACKGROUND)
+
+def is_restricted(routing: Routing | None) -> bool:
+    """Tell whether a routing hides anything from anybody."""
+    return routing in ("masked", "union")
+
+
+def cell_visibility(
+    routing: Routing,
+    target: Float[Array, "people frames tokens"],
+    calibrated: Float[Array, "people pictures tokens"],
+    reference: Float[Array, "people tokens"],
+) -> Visibility:
+    """Return the bits of a restricted routing from `pool`ed masks.
+
+    Raises:
+        ValueError: More people than bits.
+    """
+    if len(target) > MAX_PEOPLE:
+        raise ValueError(f"routing {routing} serves {MAX_PEOPLE} people, got {len(target)}")
+    person = (1 << SHARED_BITS) << jnp.arange(len(target), dtype=jnp.uint32)[:, None, None]
+    is_target = target > _THRESHOLD
+    queries = EVERYONE | _bits(target.mean(0) < _THRESHOLD, _BACKGROUND)
+    queries |= jnp.bitwise_or.reduce(_bits(is_target, person), axis=0)
+    bits = _bits(reference.mean(0) < _THRESHOLD, _BACKGROUND)
     if routing == "union":
         queries |= _bits(is_target.any(0), _FOREGROUND)
-        is_person = (pool(reference_masks, grid) > _THRESHOLD).any(0)
-        reference |= _bits(is_person, _FOREGROUND)
-    return Visibility(queries, reference, _bits(is_calibrated, person[:, None, None]))
+        queries |= _bits((queries & (_BACKGROUND | _FOREGROUND)) != 0, _EITHER)
+        bits |= _bits((reference > _THRESHOLD).any(0), _FOREGROUND)
+        # Among several people a thin one can count as background too.
+        bits = jnp.where(bits == (_BACKGROUND | _FOREGROUND), jnp.uint32(_EITHER), bits)
+    return Visibility(queries, bits, _bits(calibrated > _THRESHOLD, person))
 
 
 def _bits(flags: Bool[Array, "*shape"], bit) -> UInt32[Array, "*shape"]:

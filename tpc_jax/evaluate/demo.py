@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.animators.interface import Animator
 from tpc_jax.evaluate.cases import FPS, Case, make_case
 from tpc_jax.evaluate.scores import score_clip
 from tpc_jax.io.atomic import atomic_path, write_json
-from tpc_jax.io.images import to_uint8, write_image
+from tpc_jax.io.images import write_image
 from tpc_jax.io.video import write_video
 from tpc_jax.model.params import Params
 from tpc_jax.pipeline import (
@@ -31,7 +31,7 @@ _PERSON = 3
 
 
 def run_demo(
-    animator: TinyAnimator,
+    animator: Animator,
     params: Params,
     out: Path,
     options: AnimateOptions,
@@ -53,6 +53,7 @@ def run_demo(
         The report, which is also written.
     """
     size = animator.image_size[0]
+    options = options.resolve(animator)
     aligned = make_case(_PERSON, size, num_frames=num_frames)
     case = make_case(_PERSON, size, num_frames=num_frames, misalignment=MISALIGNMENT)
     plain = dataclasses.replace(options, routing=None)
@@ -83,12 +84,12 @@ def run_demo(
     }
     report["seconds"] = seconds
     report["settings"] = dataclasses.asdict(options)
-    _write(out, case, clip, videos, report, animator.image_size)
+    _write(out, case, clip, videos, report, animator)
     return report
 
 
-def _write(out: Path, case: Case, clip: CalibratedClip, videos, report, size) -> None:
-    pose = to_uint8(pose_pictures(case.driving, size))
+def _write(out: Path, case: Case, clip: CalibratedClip, videos, report, animator) -> None:
+    pose = pose_pictures(case.driving, animator.image_size, animator.pose_kind)
     with atomic_path(out, directory=True) as partial:
         for name, video in videos.items():
             write_video(partial / f"{name}.mp4", enlarge(video), FPS)

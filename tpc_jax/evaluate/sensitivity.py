@@ -14,7 +14,7 @@ from typing import TextIO
 import jax
 import numpy as np
 
-from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.animators.interface import Animator
 from tpc_jax.calibrate import Method, Model
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.cases import Case, lower_resolution, make_case
@@ -116,7 +116,7 @@ class StudyOptions:
 
 
 def run_study(
-    animator: TinyAnimator,
+    animator: Animator,
     params: Params,
     results: Path,
     options: StudyOptions | None = None,
@@ -182,7 +182,7 @@ def study_label(params: Params, options: StudyOptions) -> str:
 
 
 def run_one(
-    animator: TinyAnimator, params: Params, condition: Condition, clip: int, options: StudyOptions
+    animator: Animator, params: Params, condition: Condition, clip: int, options: StudyOptions
 ) -> dict[str, float]:
     """Animate one person under one condition and score the result; NaN where there is no score."""
     case = _case(condition, clip, animator.image_size[0], options)

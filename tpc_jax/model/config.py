@@ -111,6 +111,29 @@ class UNetConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class ControlNetConfig(Config):
+    """The copy of the denoiser's way down that reads a condition picture.
+
+    Attributes:
+        trunk: Sizes of the way down and the mid block; single pictures, so no motion modules.
+        condition_in_channels: Channels of the condition picture.
+        condition_channels: Widths of the convolutions over the condition picture; every level but
+            the first halves the size.
+    """
+
+    NESTED: ClassVar = {"trunk": UNetConfig}
+
+    trunk: UNetConfig = dataclasses.field(default_factory=UNetConfig)
+    condition_in_channels: int = 3
+    condition_channels: tuple[int, ...] = (16, 32, 96, 256)
+
+    def __post_init__(self):
+        """Check that the trunk is one of single pictures."""
+        if self.trunk.motion is not None or self.trunk.norm_over_frames:
+            raise ValueError("trunk must have motion None and norm_over_frames False")
+
+
+@dataclasses.dataclass(frozen=True)
 class VAEConfig(Config):
     """The autoencoder between pictures and latents.
 
@@ -154,3 +177,34 @@ class PoseNetConfig(Config):
     in_channels: int = 3
     block_out_channels: tuple[int, ...] = (16, 32, 96, 256)
     out_channels: int = 320
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig(Config):
+    """The text encoder of CLIP ViT-L/14.
+
+    Attributes:
+        vocab_size: Rows of the token table; the last two are the start and the end token.
+        width: Features per token.
+        mlp_width: Hidden features of the feed-forward layers.
+        num_layers: Transformer layers.
+        num_heads: Attention heads; the head width is width / num_heads.
+        max_tokens: Rows of the position table: tokens of a prompt with start, end and padding.
+    """
+
+    vocab_size: int = 49408
+    width: int = 768
+    mlp_width: int = 3072
+    num_layers: int = 12
+    num_heads: int = 12
+    max_tokens: int = 77
+
+    @property
+    def start_token(self) -> int:
+        """Index of the token in front of every prompt (configs on disk hold a wrong one)."""
+        return self.vocab_size - 2
+
+    @property
+    def end_token(self) -> int:
+        """Index of the token behind every prompt, which also pads it."""
+        return self.vocab_size - 1

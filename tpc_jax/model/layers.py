@@ -19,9 +19,9 @@ def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, rngs: nnx.R
     )
 
 
-def conv1x1(in_channels: int, out_channels: int, *, rngs: nnx.Rngs) -> nnx.Conv:
+def conv1x1(in_channels: int, out_channels: int, *, rngs: nnx.Rngs, **kwargs) -> nnx.Conv:
     """Build a pointwise convolution."""
-    return nnx.Conv(in_channels, out_channels, (1, 1), rngs=rngs)
+    return nnx.Conv(in_channels, out_channels, (1, 1), rngs=rngs, **kwargs)
 
 
 def timestep_features(

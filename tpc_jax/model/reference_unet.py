@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from tpc_jax.model.blocks import Conditions
 from tpc_jax.model.config import UNetConfig
-from tpc_jax.model.unet import UNetTrunk, num_transformers, reading_transformers
+from tpc_jax.model.unet import UNetTrunk, reading_transformers
 
 
 class AppearanceEncoder(UNetTrunk):
@@ -42,6 +42,8 @@ class AppearanceEncoder(UNetTrunk):
         context = None if context is None else context.astype(dtype)
         x = self._enter(latents.astype(dtype))
         conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
-        _, normed = self._run(x, conditions, (None,) * sum(num_transformers(self.config)))
         reads = reading_transformers(self.config)
-        return tuple(n if read else None for n, read in zip(normed, reads, strict=True))
+        nothing = iter([None] * len(reads))
+        skips, down = self._descend(x, conditions, nothing)
+        _, up = self._ascend(skips, conditions, nothing)
+        return tuple(n if read else None for n, read in zip(down + up, reads, strict=True))

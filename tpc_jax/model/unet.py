@@ -1,7 +1,7 @@
 """The denoiser: a Stable Diffusion UNet over frames that reads reference features."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +20,14 @@ from tpc_jax.model.layers import (
 )
 
 
-class UNetTrunk(nnx.Module):
-    """All layers that the denoiser and the appearance encoder have in common.
+class DownTrunk(nnx.Module):
+    """The layers down to the mid block: all that a ControlNet has in common with a UNet.
 
     Transformers count in execution order (down, mid, up); reference features and references are
     tuples in this order, with None where nothing is read.
     """
 
-    def __init__(self, config: UNetConfig, *, ends_in_tokens: bool, rngs: nnx.Rngs):
+    def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         widths = config.block_out_channels
         levels = range(len(widths))
         self.config = config
@@ -40,9 +40,52 @@ class UNetTrunk(nnx.Module):
             [DownBlock(widths[max(level - 1, 0)], level, config, rngs=rngs) for level in levels]
         )
         self.mid_block = MidBlock(config, rngs=rngs)
+
+    def _enter(self, latents: Float[Array, "images h w c"]) -> Float[Array, "images h w channels"]:
+        """Apply the first convolution and tell each position where it is."""
+        x = self.conv_in(latents)
+        grid = self.config.position_grid
+        if grid is None:
+            return x
+        if x.shape[1:3] != grid:
+            raise ValueError(f"latents must have size {grid}, got {x.shape[1:3]}")
+        return x + self.position_table[...]
+
+    def _descend(
+        self,
+        x: Float[Array, "images h w channels"],
+        conditions: Conditions,
+        references: Iterator[ReferenceTokens | None],
+    ):
+        """Return the skips and the normed tokens of the down blocks.
+
+        Raises:
+            ValueError: Context is missing or surplus.
+        """
+        if (conditions.context is None) != (self.config.cross_attention_dim is None):
+            wanted = self.config.cross_attention_dim
+            raise ValueError(f"context must be given exactly if cross_attention_dim ({wanted}) is")
+        skips, normed = [x], []
+        for block in self.down_blocks:
+            x, new_skips, tokens = block(x, conditions, _take(references, block.num_transformers))
+            skips += new_skips
+            normed += tokens
+        return skips, normed
+
+
+def _take(references: Iterator[ReferenceTokens | None], count: int):
+    return list(itertools.islice(references, count))
+
+
+class UNetTrunk(DownTrunk):
+    """All layers that the denoiser and the appearance encoder have in common."""
+
+    def __init__(self, config: UNetConfig, *, ends_in_tokens: bool, rngs: nnx.Rngs):
+        super().__init__(config, rngs=rngs)
+        widths = config.block_out_channels
         skips = skip_channels(config)
         self.up_blocks = nnx.List()
-        for level in reversed(levels):
+        for level in reversed(range(len(widths))):
             count = config.layers_per_block + 1
             block = UpBlock(
                 widths[min(level + 1, len(widths) - 1)],
@@ -55,49 +98,26 @@ class UNetTrunk(nnx.Module):
             skips = skips[:-count]
             self.up_blocks.append(block)
 
-    def _enter(self, latents: Float[Array, "images h w c"]) -> Float[Array, "images h w channels"]:
-        """Apply the first convolution and tell each position where it is."""
-        x = self.conv_in(latents)
-        grid = self.config.position_grid
-        if grid is None:
-            return x
-        if x.shape[1:3] != grid:
-            raise ValueError(f"latents must have size {grid}, got {x.shape[1:3]}")
-        return x + self.position_table[...]
-
-    def _run(
+    def _ascend(
         self,
-        x: Float[Array, "images h w channels"],
+        skips: Sequence[Float[Array, "images _h _w _channels"]],
         conditions: Conditions,
-        references: Sequence[ReferenceTokens | None],
+        references: Iterator[ReferenceTokens | None],
         residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
     ):
-        """Return the last pictures and the normed tokens of every transformer.
+        """Return the last pictures and the normed tokens of the mid and up blocks.
 
         `residuals` are added to the skips, and the last one to the mid block's output, after the
         complete down pass (ControlNet).
         """
-        if (conditions.context is None) != (self.config.cross_attention_dim is None):
-            wanted = self.config.cross_attention_dim
-            raise ValueError(f"context must be given exactly if cross_attention_dim ({wanted}) is")
-        queue = iter(references)
-
-        def take(count: int) -> list[ReferenceTokens | None]:
-            return list(itertools.islice(queue, count))
-
-        skips, normed = [x], []
-        for block in self.down_blocks:
-            x, new_skips, tokens = block(x, conditions, take(block.num_transformers))
-            skips += new_skips
-            normed += tokens
-        x, tokens = self.mid_block(x, conditions, take(1))
-        normed += tokens
+        x, normed = self.mid_block(skips[-1], conditions, _take(references, 1))
         if residuals:
             *skip_residuals, mid_residual = residuals
             skips = [s + r.astype(s.dtype) for s, r in zip(skips, skip_residuals, strict=True)]
             x = x + mid_residual.astype(x.dtype)
         for block in self.up_blocks:
-            x, skips, tokens = block(x, skips, conditions, take(block.num_transformers))
+            taken = _take(references, block.num_transformers)
+            x, skips, tokens = block(x, skips, conditions, taken)
             normed += tokens
         return x, normed
 
@@ -164,7 +184,64 @@ class UNet(UNetTrunk):
 
         Source: diffusers `UNet2DConditionModel`; MagicAnimate `unet_controlnet.py`.
         """
-        batch, frames = latents.shape[:2]
+        references = self._listed(references)
+        x, conditions = self._begin(latents, timesteps, context, pose)
+        reading = iter(references)
+        skips, _ = self._descend(x, conditions, reading)
+        return self._finish(latents, skips, conditions, reading, residuals)
+
+    def without_and_with(
+        self,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        *,
+        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        pose: Float[Array, "batch frames h w pose_channels"] | None = None,
+        references: Sequence[ReferenceTokens | None],
+        residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
+    ) -> tuple[
+        Float[Array, "batch frames h w out_channels"], Float[Array, "batch frames h w out_channels"]
+    ]:
+        """Predict twice from the same inputs: without references and with them.
+
+        The results are those of two calls. Down blocks that read nothing (MagicAnimate's) run
+        once: the two rows of guidance differ by what the mid block and the up blocks read.
+
+        Args:
+            latents: Noisy latents.
+            timesteps: Training indices 0...999, one per batch row.
+            context: As in `__call__`, for both predictions.
+            pose: As in `__call__`.
+            references: As in `__call__`, for the second prediction.
+            residuals: As in `__call__`, for both predictions.
+
+        Raises:
+            ValueError: As `__call__`.
+        """
+        references = self._listed(references)
+        x, conditions = self._begin(latents, timesteps, context, pose)
+        plain, reading = iter(self._listed(None)), iter(references)
+        skips, _ = self._descend(x, conditions, plain)
+        down = num_transformers(self.config)[0]
+        reads = any(part is not None for part in references[:down])
+        other = self._descend(x, conditions, reading)[0] if reads else skips
+        if not reads:
+            _take(reading, down)
+        return (
+            self._finish(latents, skips, conditions, plain, residuals),
+            self._finish(latents, other, conditions, reading, residuals),
+        )
+
+    def _listed(self, references) -> Sequence[ReferenceTokens | None]:
+        count = sum(num_transformers(self.config))
+        references = (None,) * count if references is None else references
+        if len(references) != count:
+            raise ValueError(f"references must have {count} entries, got {len(references)}")
+        return references
+
+    def _begin(self, latents, timesteps, context, pose):
+        """Return the first pictures and what all layers share."""
+        frames = latents.shape[1]
         dtype = self.conv_in.kernel.dtype
         x = self._enter(_fold(latents).astype(dtype))
         if pose is not None:
@@ -177,14 +254,13 @@ class UNet(UNetTrunk):
             num_frames=frames,
             pooled_frames=frames if self.config.norm_over_frames else 1,
         )
-        count = sum(num_transformers(self.config))
-        references = (None,) * count if references is None else references
-        if len(references) != count:
-            raise ValueError(f"references must have {count} entries, got {len(references)}")
-        x, _ = self._run(x, conditions, references, residuals)
+        return x, conditions
+
+    def _finish(self, latents, skips, conditions, references, residuals):
+        x, _ = self._ascend(skips, conditions, references, residuals)
         x = group_norm(self.conv_norm_out, x, conditions.pooled_frames)
         x = self.conv_out(jax.nn.silu(x))
-        return x.reshape(batch, frames, *x.shape[1:])
+        return x.reshape(*latents.shape[:2], *x.shape[1:])
 
 
 def _fold(x):

@@ -115,7 +115,7 @@ def _person_report(reference: Reference, clip: CalibratedClip, person: int) -> d
     fit = clip.calibration
     transforms = Transform2D(*(field[person] for field in fit.drv_from_ref))
     size = clip.target_masks.shape[-2:]
-    before = fit_masks(reference.masks[person], size)
+    before = fit_masks(reference.masks[person], size) / np.float32(255)
     before = np.broadcast_to(before, clip.masks[person].shape)
     statuses, counts = np.unique(fit.status[person], return_counts=True)
     return {

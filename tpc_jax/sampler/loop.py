@@ -5,16 +5,16 @@ DDIM step. What the network reads is the animator's business: it arrives as a fu
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from tpc_jax.sampler.ddim import ddim_step
 from tpc_jax.sampler.guidance import guide
 from tpc_jax.sampler.schedule import StepTable
-from tpc_jax.sampler.windows import Windows
+from tpc_jax.sampler.windows import Windows, handover
 
 Latents = Float[Array, "frames h w channels"]
 
@@ -39,15 +39,19 @@ class StepRow(NamedTuple):
     next_noise: Float[Array, ""]
 
 
-@runtime_checkable  # the type checks of the tests ask for it
-class PredictWindow(Protocol):
-    """Predicts one window: the conditional half and, for guidance, the unconditional one."""
+class WindowNetwork(NamedTuple):
+    """The network of one step, with what it reads.
 
-    def __call__(
-        self, latents: Latents, frames: Int[Array, " window"], row: StepRow, *, conditional: bool
-    ) -> Latents:
-        """Return the prediction for a window's latents; `frames` are absolute indices."""
-        ...
+    Attributes:
+        control: `(latents, frames, row) -> pytree` over frames that stand alone: what the motion
+            adds to each frame. `frames` are absolute indices. Called once per frame and step, but
+            for a few frames of a shifted or wrapped window.
+        predict: `(latents, frames, row, control, is_guided=...) -> (unconditional, conditional)`
+            predictions of one window; the first may be None unless it is guided.
+    """
+
+    control: Callable[[Latents, Int[Array, " window"], StepRow], PyTree[Array]]
+    predict: Callable[..., tuple[Latents | None, Latents]]
 
 
 def step_rows(table: StepTable) -> StepRow:
@@ -59,7 +63,7 @@ def step_rows(table: StepTable) -> StepRow:
 def denoise_step(
     latents: Latents,
     row: StepRow,
-    predict: PredictWindow,
+    network: WindowNetwork,
     *,
     windows: Windows,
     guidance_scale: float,
@@ -70,29 +74,54 @@ def denoise_step(
     Args:
         latents: Noisy latents of the clip, float32.
         row: Levels and timestep of this step.
-        predict: The network, with what it reads.
+        network: The network, with what it reads.
         windows: Which frames are denoised together, static.
         guidance_scale: 1 leaves out the unconditional half.
         prediction_type: What the network predicts.
 
-    Numerics: predictions are merged, guided and applied in float32.
+    Numerics: predictions are merged, guided and applied in float32. Windows run one after the
+        other, so that memory is bounded by one window.
     """
+    is_guided = guidance_scale != 1.0
 
-    def run(frames):
-        window = latents[frames]
-        conditional = predict(window, frames, row, conditional=True).astype(jnp.float32)
-        if guidance_scale == 1.0:
+    def run(frames, control):
+        halves = network.predict(latents[frames], frames, row, control, is_guided=is_guided)
+        unconditional, conditional = (None if h is None else h.astype(jnp.float32) for h in halves)
+        if not is_guided:
             return conditional
-        unconditional = predict(window, frames, row, conditional=False).astype(jnp.float32)
         # Merging windows is linear, so guiding before it gives the same result.
         return guide(unconditional, conditional, guidance_scale)
 
-    predictions = jax.lax.map(run, jnp.asarray(windows.frames))
+    predictions = _over_windows(run, latents, row, network.control, windows)
     merged = jnp.zeros_like(latents).at[windows.frames].add(predictions)
     merged = merged * jnp.asarray(windows.weight)[:, None, None, None]
     return ddim_step(
         merged, latents, row.signal, row.noise, row.next_signal, row.next_noise, prediction_type
     )
+
+
+def _over_windows(run, latents, row: StepRow, control, windows: Windows):
+    """Return `run(frames, control of these frames)` of every window, stacked."""
+    plan = handover(windows)
+    if len(windows.frames) == 1:
+        frames = jnp.asarray(windows.frames[0])
+        return run(frames, control(latents, frames, row))[None]
+
+    def body(handed, tables):
+        frames, fresh, order, keep = tables
+        new = control(latents[fresh], fresh, row)
+        both = new if handed is None else jax.tree.map(_join, handed, new)
+        prediction = run(frames, jax.tree.map(lambda x: x[order], both))
+        return None if handed is None else jax.tree.map(lambda x: x[keep], both), prediction
+
+    first = jnp.asarray(plan.first)
+    handed = control(latents[first], first, row) if len(first) else None
+    tables = (jnp.asarray(t) for t in (windows.frames, plan.fresh, plan.order, plan.keep))
+    return jax.lax.scan(body, handed, tuple(tables))[1]
+
+
+def _join(*parts):
+    return jnp.concatenate(parts)
 
 
 def sample_steps(

@@ -1,0 +1,214 @@
+"""MagicAnimate: where its published files lie and how they become one model."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from convert.configs import (
+    Settings,
+    controlnet_config,
+    motion_config,
+    text_config,
+    unet_config,
+    vae_config,
+)
+from convert.controlnet import CONTROLNET
+from convert.core import Conversion, Part
+from convert.folders import NETWORK_STEMS, TEXT_STEMS, find_weights, read_settings
+from convert.motion import MOTION
+from convert.read import Source, open_source
+from convert.rules import ignore
+from convert.text import TEXT
+from convert.unet import UNET, appearance_encoder
+from convert.vae import VAE
+from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateConfig, networks
+from tpc_jax.errors import UserError
+from tpc_jax.model import params as P
+from tpc_jax.model.config import MotionConfig, TextConfig
+from tpc_jax.model.motion import position_table
+from tpc_jax.model.params import Params
+from tpc_jax.model.text import TextEncoder, empty_prompt
+from tpc_jax.sampler.schedule import ScheduleConfig
+
+INFERENCE_CONFIGS = ("inference_config.json", "inference.yaml")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+
+# Half precision stores the table of positions with errors up to 0.004.
+_TABLE_TOLERANCE = 5e-3
+# A file may hold the whole denoiser; the original then takes the motion modules out of it.
+_SPATIAL = tuple(ignore(rf"(?:unet\.)?(?:{rule.pattern})") for rule in UNET)
+
+
+class _Inputs:
+    """Opens files of the published folders and keeps their names for the report."""
+
+    def __init__(self):
+        self.files: dict[str, Path] = {}
+
+    def note(self, root: Path, name: str, path: Path) -> None:
+        """Remember a file under the option that named its folder, not under its full path."""
+        self.files[f"{name}/{path.relative_to(root).as_posix()}"] = path
+
+    def settings(self, root: Path, name: str, path: Path) -> Settings:
+        """Read a config file."""
+        self.note(root, name, path)
+        return Settings(path, read_settings(path))
+
+    def source(self, root: Path, name: str, folder: str, stems: Sequence[str]) -> Source:
+        """Index the weights in a folder."""
+        source = open_source(find_weights(root / folder, stems))
+        for path in source.files:
+            self.note(root, name, path)
+        return source
+
+
+def describe_model(
+    sd15: Path, vae: Path, animate: Path, inference_config: Path | None = None
+) -> Conversion:
+    """Index the published files and describe the model they make.
+
+    Args:
+        sd15: Folder of Stable Diffusion 1.5, with `unet`, `text_encoder` and `tokenizer`.
+        vae: Folder of the autoencoder.
+        animate: Folder of MagicAnimate, with `appearance_encoder`, `densepose_controlnet` and
+            `temporal_attention`.
+        inference_config: The original's inference config; looked for in `animate` if left out,
+            and the published values hold where there is none.
+
+    Raises:
+        UserError: A file is missing, damaged or of another model.
+    """
+    inputs = _Inputs()
+    sources = {
+        "vae": inputs.source(vae, "vae", ".", NETWORK_STEMS),
+        "unet": inputs.source(sd15, "sd15", "unet", NETWORK_STEMS),
+        "text_encoder": inputs.source(sd15, "sd15", "text_encoder", TEXT_STEMS),
+        "appearance_encoder": inputs.source(
+            animate, "magicanimate", "appearance_encoder", NETWORK_STEMS
+        ),
+        "controlnet": inputs.source(animate, "magicanimate", "densepose_controlnet", NETWORK_STEMS),
+    }
+    motion = inputs.source(
+        animate, "magicanimate", "temporal_attention", ("temporal_attention", *NETWORK_STEMS)
+    )
+    config = _config(inputs, sd15, vae, animate, inference_config)
+    _check_positions(config, motion)
+    rules = {
+        "vae": VAE,
+        "text_encoder": TEXT,
+        "appearance_encoder": appearance_encoder(config.appearance_encoder),
+        "controlnet": CONTROLNET,
+    }
+    parts = [Part(name, [(sources[name], table)]) for name, table in rules.items()]
+    parts.append(Part("unet", [(sources["unet"], UNET), (motion, (*MOTION, *_SPATIAL))]))
+    return Conversion(
+        config={"animator": "magicanimate", **config.to_dict()},
+        networks=networks(config),
+        parts=parts,
+        computed={f"context.{EMPTY_PROMPT}": _empty_prompt(config.text_encoder)},
+        inputs=inputs.files,
+        copies=_tokenizer(inputs, sd15),
+    )
+
+
+def _config(
+    inputs: _Inputs, sd15: Path, vae: Path, animate: Path, inference_config: Path | None
+) -> MagicAnimateConfig:
+    def settings(root: Path, name: str, folder: str) -> Settings:
+        return inputs.settings(root, name, root / folder / "config.json")
+
+    spatial = settings(sd15, "sd15", "unet")
+    encoder = settings(animate, "magicanimate", "appearance_encoder")
+    motion, schedule = _video_settings(inputs, animate, inference_config, spatial)
+    autoencoder = vae_config(settings(vae, "vae", "."))
+    config = MagicAnimateConfig(
+        vae=autoencoder,
+        unet=unet_config(spatial, motion=motion, norm_over_frames=True, reads="midup"),
+        controlnet=controlnet_config(settings(animate, "magicanimate", "densepose_controlnet")),
+        appearance_encoder=unet_config(encoder, reads="midup"),
+        text_encoder=text_config(settings(sd15, "sd15", "text_encoder")),
+        schedule=schedule,
+        image_size=spatial.get("sample_size", 64) * autoencoder.downscale,
+    )
+    _check_agreement(config, sd15, animate)
+    return dataclasses.replace(config, context_tokens=config.text_encoder.max_tokens)
+
+
+def _video_settings(
+    inputs: _Inputs, animate: Path, path: Path | None, spatial: Settings
+) -> tuple[MotionConfig, ScheduleConfig]:
+    """Read the inference config, which belongs to the original's code, not to its weights."""
+    if path is None:
+        found = [animate / name for name in INFERENCE_CONFIGS if (animate / name).is_file()]
+        if not found:
+            return MotionConfig(), ScheduleConfig()
+        path = found[0]
+    settings = inputs.settings(path.parent, "inference_config", path)
+    motion = motion_config(settings, levels=len(spatial["block_out_channels"]))
+    noise = settings.inside("noise_scheduler_kwargs")
+    try:
+        return motion, ScheduleConfig.from_dict(
+            {name: noise[name] for name in ("beta_start", "beta_end", "beta_schedule")}
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _check_agreement(config: MagicAnimateConfig, sd15: Path, animate: Path) -> None:
+    """Check that the networks fit each other."""
+    unet = dataclasses.replace(config.unet, motion=None, norm_over_frames=False)
+    if config.appearance_encoder != unet:
+        raise UserError(f"{animate / 'appearance_encoder'}: not of the layout of {sd15 / 'unet'}")
+    if dataclasses.replace(config.controlnet.trunk, reads=unet.reads) != unet:
+        raise UserError(f"{animate / 'densepose_controlnet'}: not of the layout of {sd15 / 'unet'}")
+    if config.text_encoder.width != unet.cross_attention_dim:
+        raise UserError(
+            f"{sd15}: text_encoder has {config.text_encoder.width} features per token where unet "
+            f"reads {unet.cross_attention_dim}; take both from one download"
+        )
+    if config.vae.latent_channels != unet.in_channels:
+        raise UserError(
+            f"{sd15}: unet has {unet.in_channels} channels where the autoencoder has "
+            f"{config.vae.latent_channels}"
+        )
+
+
+def _check_positions(config: MagicAnimateConfig, motion: Source) -> None:
+    """Check stored tables of positions against the ones that the denoiser computes."""
+    rows = config.unet.motion.max_frames
+    for name, tensor in motion.tensors.items():
+        if not name.endswith("pos_encoder.pe"):
+            continue
+        shape = (1, rows, tensor.shape[-1])
+        if tensor.shape != shape:
+            raise UserError(
+                f"{motion.path}: {name} has shape {tensor.shape} where {shape} was expected; "
+                "give the matching file by --inference-config"
+            )
+        table = np.asarray(tensor.read(), np.float32)[0]
+        if not np.abs(table - position_table(*shape[1:])).max() <= _TABLE_TOLERANCE:
+            raise UserError(f"{motion.path}: {name} is not the usual table of sines; not supported")
+
+
+def _empty_prompt(config: TextConfig):
+    """Return the function that embeds the empty prompt."""
+
+    def compute(load: Callable[[str], Params]) -> np.ndarray:
+        network = P.abstract(TextEncoder, config)
+        with jax.default_device(jax.devices("cpu")[0]):
+            embed = jax.jit(lambda params, ids: P.bind(network, params)(ids))
+            return np.asarray(embed(load("text_encoder"), empty_prompt(config))[0])
+
+    return compute
+
+
+def _tokenizer(inputs: _Inputs, sd15: Path) -> dict[str, Path]:
+    """Return the tokenizer's files, which real prompts need."""
+    found = {f"tokenizer/{name}": sd15 / "tokenizer" / name for name in TOKENIZER_FILES}
+    found = {name: path for name, path in found.items() if path.is_file()}
+    for path in found.values():
+        inputs.note(sd15, "sd15", path)
+    return found

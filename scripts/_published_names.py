@@ -1,0 +1,98 @@
+"""Names and shapes of MagicAnimate's published weights.
+
+Where diffusers knows a network, the names are those that it builds, so they are no copy of ours.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+
+Shapes = dict[str, tuple[int, ...]]
+
+_POSITIONS = 24
+
+
+def unet(config: Mapping[str, Any]) -> Shapes:
+    """Stable Diffusion's denoiser."""
+    return _built(UNet2DConditionModel, config)
+
+
+def controlnet(config: Mapping[str, Any]) -> Shapes:
+    """The DensePose ControlNet."""
+    return _built(ControlNetModel, config)
+
+
+def appearance_encoder(config: Mapping[str, Any]) -> Shapes:
+    """The denoiser's layout up to the first norm of the last transformer."""
+    last = "up_blocks.3.attentions.2"
+    inner = [f"transformer_blocks.0.{name}" for name in ("norm2", "norm3", "attn1", "attn2", "ff")]
+    gone = ("conv_norm_out.", "conv_out.", *(f"{last}.{name}." for name in ["proj_out", *inner]))
+    return {name: shape for name, shape in unet(config).items() if not name.startswith(gone)}
+
+
+def vae(config: Mapping[str, Any]) -> Shapes:
+    """The autoencoder, whose published files have the old names of attention."""
+    shapes = _built(AutoencoderKL, config)
+    renamed = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for new, old in renamed.items():
+        shapes = {name.replace(f".{new}.", f".{old}."): shape for name, shape in shapes.items()}
+    return shapes
+
+
+def text_encoder(config: Mapping[str, Any]) -> Shapes:
+    """CLIP's text model with the table of indices that old files have."""
+    width, hidden = config["hidden_size"], config["intermediate_size"]
+    tokens = config["max_position_embeddings"]
+    shapes: Shapes = {
+        "embeddings.token_embedding.weight": (config["vocab_size"], width),
+        "embeddings.position_embedding.weight": (tokens, width),
+        "embeddings.position_ids": (1, tokens),
+        **_layer("final_layer_norm", width),
+    }
+    for index in range(config["num_hidden_layers"]):
+        layer = f"encoder.layers.{index}"
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            shapes |= _layer(f"{layer}.self_attn.{name}", width, width)
+        shapes |= _layer(f"{layer}.mlp.fc1", hidden, width)
+        shapes |= _layer(f"{layer}.mlp.fc2", width, hidden)
+        shapes |= _layer(f"{layer}.layer_norm1", width) | _layer(f"{layer}.layer_norm2", width)
+    return {f"text_model.{name}": shape for name, shape in shapes.items()}
+
+
+def motion(widths: tuple[int, ...]) -> Shapes:
+    """AnimateDiff's motion modules with their tables of positions."""
+    blocks = [("down_blocks", widths, 2), ("up_blocks", widths[::-1], 3)]
+    shapes: Shapes = {}
+    for way, channels, count in blocks:
+        for block, width in enumerate(channels):
+            for index in range(count):
+                module = f"{way}.{block}.motion_modules.{index}.temporal_transformer"
+                shapes |= {f"{module}.{name}": s for name, s in _motion_module(width).items()}
+    return shapes
+
+
+def _motion_module(width: int) -> Shapes:
+    block = "transformer_blocks.0"
+    shapes = _layer("norm", width) | _layer("proj_in", width, width)
+    shapes |= _layer("proj_out", width, width) | _layer(f"{block}.ff_norm", width)
+    shapes |= _layer(f"{block}.ff.net.0.proj", 8 * width, width)
+    shapes |= _layer(f"{block}.ff.net.2", width, 4 * width)
+    for index in range(2):
+        attention = f"{block}.attention_blocks.{index}"
+        shapes |= _layer(f"{attention}.to_out.0", width, width)
+        shapes |= _layer(f"{block}.norms.{index}", width)
+        shapes |= {f"{attention}.to_{name}.weight": (width, width) for name in "qkv"}
+        shapes[f"{attention}.pos_encoder.pe"] = (1, _POSITIONS, width)
+    return shapes
+
+
+def _layer(name: str, *shape: int) -> Shapes:
+    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+
+def _built(network: type, config: Mapping[str, Any]) -> Shapes:
+    with torch.device("meta"):
+        built = network.from_config(dict(config))
+    return {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}

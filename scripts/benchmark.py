@@ -1,0 +1,111 @@
+"""Count what TPC costs, and measure it where there is an accelerator; needs no weights.
+
+python scripts/benchmark.py                    FLOPs per frame of every routing against none
+python scripts/benchmark.py --measure-time        seconds per frame and TFLOP/s as well
+"""
+
+import time
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from tpc_jax.animators.clip import AnimateOptions, jit_step
+from tpc_jax.animators.cost import count, num_bytes, step_inputs
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig, networks
+from tpc_jax.model import attention
+from tpc_jax.model import params as P
+
+ROUTINGS = (None, "open", "masked", "union", "replace", "composite")
+
+
+def shapes(
+    animator: MagicAnimateAnimator, options: AnimateOptions, frames: int, people: int, dtype
+):
+    """Return the shapes of one step's inputs at real size."""
+    specs = {name: network.spec for name, network in networks(animator.config).items()}
+    params = jax.eval_shape(lambda p: P.cast(p, dtype), specs)
+    return step_inputs(animator, params, frames, people, options)
+
+
+def random_like(tree, key):
+    """Return small random numbers in the given shapes; integers and bits are ones."""
+    leaves, structure = jax.tree.flatten(tree)
+
+    @jax.jit
+    def make(keys):
+        pairs = zip(leaves, keys, strict=True)
+        return [
+            0.02 * jax.random.normal(k, x.shape, x.dtype)
+            if jnp.issubdtype(x.dtype, jnp.floating) else jnp.ones(x.shape, x.dtype)
+            for x, k in pairs
+        ]  # fmt: skip
+
+    return structure.unflatten(make(jax.random.split(key, len(leaves))))
+
+
+def measure(step, inputs, repeats: int = 3) -> float:
+    """Return the seconds of one step, the best of a few."""
+    params, conditions, latents, row = random_like(inputs, jax.random.key(0))
+    best = float("inf")
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        latents = jax.block_until_ready(step(params, conditions, latents, row))
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+def main(
+    frames: int = 16,
+    size: int = 512,
+    people: int = 1,
+    group_size: int = 4,
+    steps: int = 25,
+    guidance_scale: float = 7.5,
+    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+    measure_time: bool = False,
+) -> None:
+    """Print FLOPs, their ratio to a run without TPC and, if asked for, times.
+
+    Args:
+        frames: Frames of the clip.
+        size: Side of the pictures in pixels.
+        people: People of the reference.
+        group_size: Frames that share one calibrated picture.
+        steps: Denoising steps of a run, for the seconds per frame.
+        guidance_scale: 1 means off.
+        dtype: Type to compute in.
+        measure_time: Run the step with random numbers and time it.
+    """
+    animator = MagicAnimateAnimator(MagicAnimateConfig(image_size=size))
+    limits = attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS
+    base = None
+    for routing in ROUTINGS:
+        options = AnimateOptions(routing, group_size, steps=steps, guidance_scale=guidance_scale)
+        inputs = shapes(animator, options, frames, people, jnp.dtype(dtype))
+        step = jit_step(animator, options, frames)
+        cost = count(step.trace(*inputs).jaxpr)
+        # XLA counts the body of a loop once, so attention is lowered without its blocks.
+        attention.CPU_LOGITS = attention.ACCELERATOR_LOGITS = 1 << 62
+        jit_step.cache_clear()
+        xla = jit_step(animator, options, frames).lower(*inputs).cost_analysis()["flops"]
+        attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS = limits
+        base = base or (xla, cost.flops)
+        line = (
+            f"{routing or 'no TPC':10} XLA {xla / frames / 1e12:.3f} TFLOP/frame "
+            f"(x{xla / base[0]:.3f}), products and convolutions {cost.flops / frames / 1e12:.3f} "
+            f"(x{cost.flops / base[1]:.3f}), step at most {cost.peak_bytes / 2**30:.1f} GiB"
+        )
+        if measure_time:
+            seconds = measure(step, inputs)
+            line += (
+                f", {seconds * steps / frames:.3f} s/frame in {steps} steps, "
+                f"{cost.flops / seconds / 1e12:.1f} TFLOP/s"
+            )
+        print(line, flush=True)
+    print(f"parameters {num_bytes(inputs[0]) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,3 @@
+from small_models import quick_compilation
+
+__all__ = ["quick_compilation"]

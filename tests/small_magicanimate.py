@@ -1,0 +1,76 @@
+"""A MagicAnimate that is small enough to compile within seconds, with random weights."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from small_models import random_like
+
+from tpc_jax.animators.clip import CanvasClip
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig, networks
+from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig, VAEConfig
+
+SIDE, PEOPLE, CONTEXT = 32, 2, 8
+_TRUNK = {
+    "block_out_channels": (8, 8),
+    "layers_per_block": 1,
+    "attention_levels": (True, False),
+    "num_heads": 2,
+    "cross_attention_dim": CONTEXT,
+    "norm_num_groups": 4,
+}
+
+
+def small_config(**changes) -> MagicAnimateConfig:
+    """Return a model of 32 x 32 pixels, 8 x 8 latents and windows of 4 frames."""
+    motion = MotionConfig(num_heads=2, norm_num_groups=4, max_frames=8)
+    values = {
+        "vae": VAEConfig(block_out_channels=(4, 8, 8), layers_per_block=1, norm_num_groups=4),
+        "unet": UNetConfig(**_TRUNK, motion=motion, norm_over_frames=True, reads="midup"),
+        "appearance_encoder": UNetConfig(**_TRUNK, reads="midup"),
+        "controlnet": ControlNetConfig(UNetConfig(**_TRUNK), condition_channels=(4, 8, 8)),
+        "text_encoder": TextConfig(
+            vocab_size=16, width=CONTEXT, mlp_width=16, num_layers=1, num_heads=2, max_tokens=6
+        ),
+        "context_tokens": 6,
+        "image_size": SIDE,
+        "window_length": 4,
+        "window_overlap": 2,
+        "num_steps": 2,
+    }
+    return MagicAnimateConfig(**{**values, **changes})
+
+
+@functools.lru_cache
+def small_magicanimate():
+    """Return an animator and its parameters; shared by all tests, which leave them alone."""
+    config = small_config()
+    specs = {name: network.spec for name, network in networks(config).items()}
+    return MagicAnimateAnimator(config), random_like(specs)
+
+
+def random_clip(frames: int, people: int = PEOPLE, seed: int = 0) -> CanvasClip:
+    """Return a clip of noise in which each person covers a strip of its own."""
+    rng = np.random.default_rng(seed)
+
+    def pixels(*shape: int):
+        return rng.integers(0, 256, (*shape, SIDE, SIDE, 3), np.uint8)
+
+    def strips(*shape: int):
+        masks = np.zeros((people, *shape, SIDE, SIDE), np.uint8)
+        for person, mask in enumerate(masks):
+            left = 4 + 14 * person
+            mask[..., 4:28, left : left + 8] = 255
+        return masks
+
+    target = strips(frames)
+    return CanvasClip(
+        pixels(), pixels(frames), pixels(), strips(), pixels(people, frames),
+        np.roll(target, 2, axis=-1), target,
+    )  # fmt: skip
+
+
+def shape_of(tree):
+    """Return shapes and types of arrays, or of their descriptions."""
+    return jax.tree.map(lambda x: (tuple(x.shape), jnp.dtype(x.dtype).name), tree)

@@ -1,0 +1,152 @@
+"""What every animator offers, so that calibration, propagation and the sampler serve them all.
+
+An animator is a set of pure functions closed over a configuration; parameters are arguments.
+"""
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, PyTree
+
+from tpc_jax.animators.references import Features
+from tpc_jax.model.attention import ReferenceTokens
+from tpc_jax.model.params import Params
+from tpc_jax.sampler.schedule import ScheduleConfig
+
+PoseKind = Literal["house", "densepose"]
+
+
+@runtime_checkable  # the type checks of the tests ask for it
+class Animator(Protocol):
+    """One system: its networks, their conditions and its defaults."""
+
+    @property
+    def config(self) -> Any:
+        """Sizes and defaults of the networks."""
+        ...
+
+    @property
+    def features_depend_on_t(self) -> bool:
+        """Whether reference features must be encoded anew at every step."""
+        ...
+
+    @property
+    def pose_kind(self) -> PoseKind:
+        """What a pose picture shows: the house colours, or the DensePose rendering itself."""
+        ...
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the canvas in pixels."""
+        ...
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one frame's latents."""
+        ...
+
+    @property
+    def token_grids(self) -> tuple[tuple[int, int], ...]:
+        """Token grid of each transformer in execution order."""
+        ...
+
+    @property
+    def reads(self) -> tuple[bool, ...]:
+        """Which of the transformers read reference features."""
+        ...
+
+    @property
+    def schedule(self) -> ScheduleConfig:
+        """The diffusion process."""
+        ...
+
+    @property
+    def window_length(self) -> int:
+        """Frames denoised together."""
+        ...
+
+    @property
+    def window_overlap(self) -> int:
+        """Frames that neighbouring windows share."""
+        ...
+
+    @property
+    def num_steps(self) -> int:
+        """Default number of denoising steps."""
+        ...
+
+    @property
+    def guidance_scale(self) -> float:
+        """Default weight of classifier-free guidance; 1 means off."""
+        ...
+
+    def encode(
+        self, params: Params, images: Float[Array, "images height width 3"]
+    ) -> Float[Array, "images h w channels"]:
+        """Return the latents of pictures in [-1, 1]."""
+        ...
+
+    def decode(
+        self, params: Params, latents: Float[Array, "images h w channels"]
+    ) -> Float[Array, "images height width 3"]:
+        """Return the pictures, nominally in [-1, 1], of latents."""
+        ...
+
+    def pose_features(
+        self, params: Params, pose: Float[Array, "frames height width 3"]
+    ) -> Float[Array, "frames h w pose_channels"]:
+        """Return what is computed once per clip of pose pictures in [0, 1]."""
+        ...
+
+    def reference_features(
+        self,
+        params: Params,
+        latents: Float[Array, "pictures h w channels"],
+        timestep: Float[Array, ""] | float,
+    ) -> Features:
+        """Return what the denoiser reads of pictures, given as clean latents."""
+        ...
+
+    def control(
+        self,
+        params: Params,
+        latents: Float[Array, "frames h w channels"],
+        timestep: Float[Array, ""],
+        pose: Float[Array, "frames h w pose_channels"],
+    ) -> PyTree[Float[Array, "frames *_shape"]]:
+        """Return what the motion adds to each frame at one step; frames stand alone."""
+        ...
+
+    def denoise(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...] | None,
+        control: PyTree[Float[Array, "batch frames *_shape"]],
+    ) -> Float[Array, "batch frames h w channels"]:
+        """Return the network's prediction for windows of frames.
+
+        Args:
+            params: Parameters of all networks.
+            latents: Noisy latents.
+            timesteps: Training indices, one per window.
+            references: What each transformer reads; None is the unconditional half of guidance.
+            control: What `control` returned for these frames.
+        """
+        ...
+
+    def denoise_halves(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: PyTree[Float[Array, "batch frames *_shape"]],
+    ) -> tuple[
+        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
+    ]:
+        """Return the unconditional and the conditional prediction, for guidance.
+
+        The results are those of two calls of `denoise`; what both have in common may run once.
+        """
+        ...

@@ -1,0 +1,80 @@
+"""ControlNet: a condition picture steers the denoiser through its skip connections."""
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from tpc_jax.model.blocks import Conditions
+from tpc_jax.model.config import ControlNetConfig, PoseNetConfig
+from tpc_jax.model.layers import conv1x1
+from tpc_jax.model.pose_net import PoseNet
+from tpc_jax.model.unet import DownTrunk, num_transformers, skip_channels
+
+
+class ControlNet(DownTrunk):
+    """A copy of the denoiser's way down, with one pointwise convolution per result.
+
+    Works on single pictures; in training these convolutions start at zero.
+    """
+
+    def __init__(self, config: ControlNetConfig, *, rngs: nnx.Rngs):
+        super().__init__(config.trunk, rngs=rngs)
+        widths = config.trunk.block_out_channels
+        embedding = PoseNetConfig(
+            in_channels=config.condition_in_channels,
+            block_out_channels=config.condition_channels,
+            out_channels=widths[0],
+        )
+        self.controlnet_cond_embedding = PoseNet(embedding, rngs=rngs)
+        self.controlnet_down_blocks = nnx.List(
+            [_zero_conv(width, rngs) for width in skip_channels(config.trunk)]
+        )
+        self.controlnet_mid_block = _zero_conv(widths[-1], rngs)
+
+    def embed_condition(
+        self, condition: Float[Array, "images height width colors"]
+    ) -> Float[Array, "images h w features"]:
+        """Return the features of condition pictures in [0, 1]; they do not depend on the step."""
+        return self.controlnet_cond_embedding(condition)
+
+    def residuals(
+        self,
+        latents: Float[Array, "images h w channels"],
+        timesteps: Float[Array, " images"],
+        embedded: Float[Array, "images h w features"],
+        context: Float[Array, "images ctx_tokens ctx_channels"] | None = None,
+    ) -> tuple[Float[Array, "images _h _w _channels"], ...]:
+        """Return what is added to every skip of the denoiser and to its mid block's output.
+
+        Args:
+            latents: Noisy latents.
+            timesteps: Training indices 0...999.
+            embedded: What `embed_condition` makes of the condition pictures.
+            context: Tokens for cross-attention.
+
+        Source: diffusers `ControlNetModel` at conditioning scale 1; MagicAnimate `controlnet.py`.
+        """
+        dtype = self.conv_in.kernel.dtype
+        context = None if context is None else context.astype(dtype)
+        x = self._enter(latents.astype(dtype)) + embedded.astype(dtype)
+        conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
+        nothing = iter([None] * num_transformers(self.config)[0])
+        skips, _ = self._descend(x, conditions, nothing)
+        mid, _ = self.mid_block(skips[-1], conditions, [None])
+        convolved = [
+            conv(skip) for conv, skip in zip(self.controlnet_down_blocks, skips, strict=True)
+        ]
+        return *convolved, self.controlnet_mid_block(mid)
+
+    def __call__(
+        self,
+        latents: Float[Array, "images h w channels"],
+        timesteps: Float[Array, " images"],
+        condition: Float[Array, "images height width colors"],
+        context: Float[Array, "images ctx_tokens ctx_channels"] | None = None,
+    ) -> tuple[Float[Array, "images _h _w _channels"], ...]:
+        """Return `residuals` of condition pictures in [0, 1]."""
+        return self.residuals(latents, timesteps, self.embed_condition(condition), context)
+
+
+def _zero_conv(channels: int, rngs: nnx.Rngs) -> nnx.Conv:
+    return conv1x1(channels, channels, kernel_init=nnx.initializers.zeros, rngs=rngs)

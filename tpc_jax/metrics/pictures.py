@@ -13,11 +13,13 @@ from jaxtyping import Bool, Float, UInt8
 from tpc_jax.io.images import resize_opencv
 from tpc_jax.metrics.image import mean_absolute_error, overflowing_psnr, psnr, ssim
 from tpc_jax.metrics.modes import Mode, check_mode
-from tpc_jax.metrics.resize import central_square
+from tpc_jax.metrics.resize import central_square, crop_square
 
 DISCO_SIZE = 256
 
+Generated = UInt8[np.ndarray, "frames pred_height pred_width 3"]
 Frames = UInt8[np.ndarray, "frames height width 3"]
+Scored = UInt8[np.ndarray, "frames scored_height scored_width 3"]
 Masks = Bool[np.ndarray, "frames height width"] | Bool[Array, "frames height width"]
 
 
@@ -43,7 +45,7 @@ class PictureScores(NamedTuple):
 
 
 def picture_scores(
-    pred: Frames,
+    pred: Generated,
     target: Frames,
     *,
     mode: Mode = "correct",
@@ -57,8 +59,8 @@ def picture_scores(
         target: Ground truth in the same order.
         mode: `correct` gives `mae`, `psnr` and `ssim` at the pictures' own size, which must agree.
             `disco` gives `l1`, `mae` (grey levels), `psnr`, `psnr_first_release` and `ssim`, at the
-            resized central square; pictures of another size are resized to the ground truth's by
-            OpenCV first.
+            resized central square. There the generated pictures may have a size of their own; as
+            in DisCo's code OpenCV then resizes them.
         size: Side of the central square; `correct` takes none by default, `disco` 256.
         masks: Regions by name, such as those of `region_masks`, at the pictures' own size. Their
             metrics are called `foreground_psnr` and so on. Not for `disco` or with `size`.
@@ -79,8 +81,8 @@ def picture_scores(
 
 
 def prepare_pictures(
-    pred: Frames, target: Frames, *, mode: Mode = "correct", size: int | None = None
-) -> tuple[Frames, Frames]:
+    pred: Generated, target: Frames, *, mode: Mode = "correct", size: int | None = None
+) -> tuple[Scored, Scored]:
     """Bring generated pictures and ground truth to the size at which they are scored.
 
     Args:
@@ -101,17 +103,19 @@ def prepare_pictures(
             )
     if len(pred) != len(target) or len(pred) == 0:
         raise ValueError(f"pred and target must pair up, got {len(pred)} and {len(target)} frames")
-    if pred.shape != target.shape:
-        if mode == "correct":
-            raise ValueError(
-                f"pred is {pred.shape[1:3]}, target {target.shape[1:3]}; resize one on purpose, or "
-                "use mode='disco', which resizes pred"
-            )
-        pred = np.stack([resize_opencv(frame, *target.shape[1:3]) for frame in pred])
+    if mode == "correct" and pred.shape != target.shape:
+        raise ValueError(
+            f"pred is {pred.shape[1:3]}, target {target.shape[1:3]}; resize one on purpose, or "
+            "use mode='disco', which resizes pred"
+        )
     side = DISCO_SIZE if mode == "disco" and size is None else size
     if side is None:
         return pred, target
-    return central_square(pred, side), central_square(target, side)
+    if pred.shape == target.shape:
+        return central_square(pred, side), central_square(target, side)
+    squares = crop_square(pred)
+    resized = np.stack([resize_opencv(frame, side, side) for frame in squares])
+    return resized, central_square(target, side)
 
 
 @functools.cache

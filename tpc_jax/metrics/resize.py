@@ -86,8 +86,9 @@ def resize_8bit(
 ) -> UInt8[np.ndarray, "*batch new_height new_width channels"]:
     """Resize 8-bit pictures bit for bit like Pillow, on the host.
 
-    Pillow rounds its weights to 22 binary places and the result of each axis to 8 bits; float64
-    holds these sums exactly.
+    Pillow rounds its weights to 22 binary places and the result of each axis, width first, to 8
+    bits; float64 holds these sums exactly. Its newest versions begin with the height where that is
+    faster, never for squares.
 
     Args:
         images: Pictures.
@@ -112,11 +113,17 @@ def central_square(
     Source:
         DisCo's target transform in evaluation: a central crop and Pillow's bilinear filter.
     """
+    return resize_8bit(crop_square(images), (size, size), "bilinear")
+
+
+def crop_square(
+    images: UInt8[np.ndarray, "*batch height width channels"],
+) -> UInt8[np.ndarray, "*batch side side channels"]:
+    """Cut out the largest central square; half a pixel goes to the top and left."""
     height, width = images.shape[-3:-1]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = images[..., top : top + side, left : left + side, :]
-    return resize_8bit(square, (size, size), "bilinear")
+    return images[..., top : top + side, left : left + side, :]
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:

@@ -129,6 +129,10 @@ class BatchedMetric:
                 raise ValueError(f"{self.label} takes shape {kind}, got {images.shape}")
             if images.dtype == np.uint8:
                 continue
+            if not jnp.issubdtype(images.dtype, jnp.floating):
+                raise ValueError(
+                    f"{self.label} takes uint8 or floats in [0, 1], got {images.dtype}"
+                )
             low, high = float(np.min(images)), float(np.max(images))
             if not (-_RANGE_SLACK <= low and high <= 1.0 + _RANGE_SLACK):
                 raise ValueError(

@@ -23,7 +23,6 @@ from tpc_jax.metrics.features import (
     network_input_error,
 )
 from tpc_jax.metrics.networks import feature_network
-from tpc_jax.metrics.networks.lpips import LPIPS
 from tpc_jax.metrics.streaming import BatchedMetric, RunningMean
 from tpc_jax.model import params as P
 
@@ -142,10 +141,13 @@ def test_8bit_frames_are_the_same_in_floats_and_mode_disco_rounds(prepare):
 @pytest.fixture(scope="module")
 def alexnet():
     network = feature_network("lpips_alex", 16)
-    params = P.initialize(LPIPS, "alex", 16, key=jax.random.key(1))
-    heads = params["lins"]
-    for head in heads.values() if isinstance(heads, dict) else heads:
-        head["kernel"] = jnp.abs(head["kernel"])
+    rng = np.random.default_rng(1)
+    flat = {
+        path: jnp.asarray(rng.normal(size=leaf.shape) / leaf.size**0.3, jnp.float32)
+        for path, leaf in P.flatten(network.spec).items()
+    }
+    flat = {path: jnp.abs(x) if path.startswith("lins") else x for path, x in flat.items()}
+    params = P.unflatten(network, flat)
     return network, params
 
 

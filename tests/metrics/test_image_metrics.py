@@ -42,6 +42,16 @@ def test_psnr_and_ssim_equal_scikit_image(size):
     np.testing.assert_allclose(ssim, structural_similarity(gray(pred), gray(target)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (256, 256), (300, 480)])
+def test_ssim_of_unrelated_pictures_keeps_its_digits(size):
+    rng = np.random.default_rng(9)
+    pred, target = rng.integers(0, 256, (2, *size, 3), np.uint8)
+    expected = structural_similarity(gray(pred), gray(target))
+    assert abs(expected) < 0.03
+    ssim = jax.jit(metrics.ssim)(as_float(pred), as_float(target))
+    np.testing.assert_allclose(ssim, expected, rtol=1e-6)
+
+
 def test_golden_values_of_the_published_protocol():
     if not GOLDEN.is_dir():
         pytest.skip("the shared golden data are not here")
@@ -195,6 +205,7 @@ BAD_CALLS = {
     "metrics.region_masks(on, on[:8])": "face must be a boolean mask of shape (9, 9)",
     "metrics.region_masks(img[..., 0])": "foreground must be a boolean mask",
     "metrics.face_mask(img, on, (9, 9))": "xy must have shape (..., points, 2)",
+    "metrics.resize(img, (4, 4), 'lanczos')": "method must be one of ('bilinear', 'bicubic')",
     "metrics.through_container(clip8, 'avi')": "container must be one of ('mp4', 'gif')",
     "metrics.warping_error(img[None], img[None, ..., :2])": "frames >= 2",
 }

@@ -25,7 +25,7 @@ PACKAGE_ROOT = "calibrate"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
     "cv2": ("io", "pose", "data", "conditioning", "report", "evaluate"),
-    "flax": ("model", "animators", "train"),
+    "flax": ("model", "animators", "metrics", "train"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
     **dict.fromkeys(("convert", "scripts", "tests"), ()),
 }

@@ -42,6 +42,16 @@ def test_psnr_and_ssim_equal_scikit_image(size):
     np.testing.assert_allclose(ssim, structural_similarity(gray(pred), gray(target)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (256, 256), (300, 480)])
+def test_ssim_of_unrelated_pictures_keeps_its_digits(size):
+    rng = np.random.default_rng(9)
+    pred, target = rng.integers(0, 256, (2, *size, 3), np.uint8)
+    expected = structural_similarity(gray(pred), gray(target))
+    assert abs(expected) < 0.03
+    ssim = jax.jit(metrics.ssim)(as_float(pred), as_float(target))
+    np.testing.assert_allclose(ssim, expected, rtol=1e-6)
+
+
 def test_golden_values_of_the_published_protocol():
     if not GOLDEN.is_dir():
         pytest.skip("the shared golden data are not here")
@@ -187,6 +197,17 @@ BAD_CALLS = {
     "metrics.flicker(img, img)": "frames >= 2",
     "metrics.frame_difference_error(img[None], img[None])": "frames >= 2",
     "metrics.frame_difference_error(clip, clip, clip)": "mask must have shape (2, 9, 9)",
+    "metrics.frame_difference_error(clip, clip, mode='gif')": "mode must be one of",
+    "metrics.psnr(img, img, mode='legacy')": "mode must be one of ('correct', 'disco')",
+    "metrics.mean_absolute_error(img, img, img)": "mask must have shape (9, 9)",
+    "metrics.picture_scores(clip8, clip8[:1])": "got 2 and 1 frames",
+    "metrics.picture_scores(clip, clip)": "pred must be uint8 (frames, height, width, 3)",
+    "metrics.region_masks(on, on[:8])": "face must be a boolean mask of shape (9, 9)",
+    "metrics.region_masks(img[..., 0])": "foreground must be a boolean mask",
+    "metrics.face_mask(img, on, (9, 9))": "xy must have shape (..., points, 2)",
+    "metrics.resize(img, (4, 4), 'lanczos')": "method must be one of ('bilinear', 'bicubic')",
+    "metrics.through_container(clip8, 'avi')": "container must be one of ('mp4', 'gif')",
+    "metrics.warping_error(img[None], img[None, ..., :2])": "frames >= 2",
 }
 
 
@@ -197,7 +218,7 @@ import json
 import numpy as np
 from tpc_jax import metrics
 img, u8 = np.zeros((9, 9, 3), np.float32), np.zeros((9, 9, 3), np.uint8)
-clip = np.stack([img, img])
+clip, clip8, on = np.stack([img, img]), np.stack([u8, u8]), np.ones((9, 9), bool)
 messages = {{}}
 for call in {list(BAD_CALLS)!r}:
     try:

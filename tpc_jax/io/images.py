@@ -109,6 +109,16 @@ def to_uint8(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 
+def resize_opencv(
+    image: UInt8[np.ndarray, "height width 3"], height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """Resize a picture by OpenCV's default, bilinear without anti-aliasing.
+
+    Only to repeat what other tools do: shrinking so leaves jagged edges.
+    """
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
 def letterbox(
     image: UInt8[np.ndarray, "height width 3"],
     height: int,

@@ -1,27 +1,62 @@
-"""Scores of generated clips against ground truth, and their confidence intervals."""
+"""Scores of generated clips against ground truth, and their confidence intervals.
+
+Metrics that need a network (LPIPS, FID, FID-VID, FVD) are in `tpc_jax.metrics.features` and, for
+whole data sets, `tpc_jax.metrics.streaming`; importing this package does not load Flax.
+"""
 
 from tpc_jax.metrics.bootstrap import MeanInterval, bootstrap_mean
+from tpc_jax.metrics.clips import clip_starts, cut_clips, group_frame_names, through_container
+from tpc_jax.metrics.frechet import (
+    FeatureStatistics,
+    feature_statistics,
+    frechet_distance,
+    merge_statistics,
+)
 from tpc_jax.metrics.image import (
     foreground_psnr,
     foreground_ssim,
     mask_iou,
     mean_absolute_error,
+    overflowing_psnr,
     psnr,
     round_to_8bit,
     ssim,
 )
-from tpc_jax.metrics.temporal import flicker, frame_difference_error
+from tpc_jax.metrics.modes import Mode
+from tpc_jax.metrics.pictures import PictureScores, picture_scores, prepare_pictures
+from tpc_jax.metrics.regions import face_mask, region_masks
+from tpc_jax.metrics.resize import central_square, resize, resize_8bit
+from tpc_jax.metrics.temporal import flicker, frame_difference_error, warping_error
 
 __all__ = [
+    "FeatureStatistics",
     "MeanInterval",
+    "Mode",
+    "PictureScores",
     "bootstrap_mean",
+    "central_square",
+    "clip_starts",
+    "cut_clips",
+    "face_mask",
+    "feature_statistics",
     "flicker",
     "foreground_psnr",
     "foreground_ssim",
     "frame_difference_error",
+    "frechet_distance",
+    "group_frame_names",
     "mask_iou",
     "mean_absolute_error",
+    "merge_statistics",
+    "overflowing_psnr",
+    "picture_scores",
+    "prepare_pictures",
     "psnr",
+    "region_masks",
+    "resize",
+    "resize_8bit",
     "round_to_8bit",
     "ssim",
+    "through_container",
+    "warping_error",
 ]

@@ -32,6 +32,11 @@ def as_pixel_weight(mask: ArrayLike, images: Array) -> Array:
     return weight.astype(jnp.float32)
 
 
+def levels_8bit(images: Array) -> Array:
+    """Round to whole 8-bit levels 0...255, kept as float32."""
+    return jnp.round(jnp.clip(images.astype(jnp.float32), 0.0, 1.0) * 255.0)
+
+
 def weighted_mean(values: Array, weight: Array, axes: tuple[int, ...]) -> Array:
     """Average over the axes; NaN, by 0 / 0, where nothing carries weight."""
     return jnp.sum(values * weight, axis=axes) / jnp.sum(weight, axis=axes)

@@ -1,8 +1,7 @@
 """Convert MagicAnimate at its real size and denoise once: `python scripts/fullsize.py`.
 
-Random weights are written in the published layout (about 11 GB), converted by the command, and one
-step is run on 4 frames of 256x256 pixels with one calibrated person. Every stage is a process of
-its own, of which time and peak memory are printed.
+Random weights are written in the published layout (about 11 GB) and converted by the command; one
+step is run on 4 frames of 256x256 pixels with one person. Every stage prints its time and memory.
 """
 
 import argparse
@@ -15,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-GIB = 2**30
-FRAMES, SIDE = 4, 256
+GIB, FRAMES, SIDE = 2**30, 4, 256
+DOWNLOADS = ("sd15", "vae", "magicanimate")
 
 
 def main() -> None:
@@ -36,22 +35,18 @@ def main() -> None:
 
 def run_all(parent: Path | None, dtype: str) -> None:
     """Write, convert and denoise, and check the limits; nothing is left behind."""
-    folder = Path(tempfile.mkdtemp(prefix="fullsize-", dir=parent))
-    own = [sys.executable, __file__, "--folder", str(folder), "--dtype", dtype, "--stage"]
-    inputs = [
-        part for name in ("sd15", "vae", "magicanimate") for part in (f"--{name}", folder / name)
-    ]
-    convert = [sys.executable, "-m", "convert", "magicanimate", *inputs]
-    try:
+    with tempfile.TemporaryDirectory(prefix="fullsize-", dir=parent) as made:
+        folder = Path(made)
+        own = [sys.executable, __file__, "--folder", folder, "--dtype", dtype, "--stage"]
+        inputs = [part for name in DOWNLOADS for part in (f"--{name}", folder / name)]
+        convert = [sys.executable, "-m", "convert", "magicanimate", *inputs]
         measure("write", [*own, "write"])
         largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         seconds, peak = measure("convert", [*convert, "--out", folder / "model", "--dtype", dtype])
         print(f"convert: peak {peak / largest:.2f} times the largest file (limit 1.3)")
-        for name in ("sd15", "vae", "magicanimate"):
+        for name in DOWNLOADS:
             shutil.rmtree(folder / name)
         _, step_peak = measure("denoise", [*own, "denoise"])
-    finally:
-        shutil.rmtree(folder)
     if seconds > 600 or peak > 1.3 * largest or step_peak > 20 * GIB:
         sys.exit("over a limit: 10 min and 1.3 files to convert, 20 GiB to denoise")
 
@@ -78,25 +73,19 @@ def write(folder: Path) -> None:
 
 def denoise(model: Path, dtype: str) -> None:
     """Run one step with guidance and TPC, and check the result."""
-    import jax.numpy as jnp
     import numpy as np
 
     from tpc_jax.animators import clip as C
     from tpc_jax.animators.load import load_animator
 
-    animator, params = load_animator(model, jnp.dtype(dtype))
+    animator, params = load_animator(model, dtype)
     config = dataclasses.replace(animator.config, image_size=SIDE)
     animator = dataclasses.replace(animator, config=config)
     rng = np.random.default_rng(0)
 
-    def pixels(*shape: int):
-        return rng.integers(0, 256, shape, np.uint8)
-
-    masks = pixels(1, FRAMES, SIDE, SIDE)
-    picture, frames = (SIDE, SIDE, 3), (FRAMES, SIDE, SIDE, 3)
-    clip = C.CanvasClip(
-        pixels(*picture), pixels(*frames), None, masks[:, 0], pixels(1, *frames), masks, masks
-    )
+    images = rng.integers(0, 256, (1, FRAMES, SIDE, SIDE, 3), np.uint8)
+    masks = images[..., 0]
+    clip = C.CanvasClip(images[0, 0], images[0], None, masks[:, 0], images, masks, masks)
     options = C.AnimateOptions(routing="masked", steps=1)
     conditions = C.encode_clip(animator, params, clip, options)
     start = C.start_latents(animator, FRAMES, options)

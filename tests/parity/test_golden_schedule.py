@@ -5,7 +5,6 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from golden import Golden
 
 from convert.configs import Settings, schedule_config
@@ -41,18 +40,14 @@ def betas_of(squared):
     return 1 - squared / np.concatenate([np.ones(1, squared.dtype), squared[:-1]])
 
 
-@pytest.mark.torch
 def test_betas():
-    """The original's hold rounding errors up to 4e-6 where levels are small; ours are exact.
+    """The original's betas are quotients of small levels in single precision, hence the tolerance.
 
-    In single precision, by PyTorch's own sums as there, ours are theirs.
+    Recomputed in single precision, by NumPy or by PyTorch, they move by up to 4e-6; the sampler
+    uses none of them.
     """
-    stored = DATA.raw("sched_betas")
-    np.testing.assert_allclose(betas_of(alphas_cumprod(CONFIG)), stored, atol=1e-5, rtol=0)
-    steps = torch.linspace(CONFIG.beta_start, CONFIG.beta_end, len(stored), dtype=torch.float32)
-    signal = torch.cumprod(1 - steps, dim=0).sqrt()
-    shifted = (signal - signal[-1]) * (signal[0] / (signal[0] - signal[-1]))
-    np.testing.assert_allclose(betas_of((shifted**2).numpy()), stored, atol=1e-6, rtol=0)
+    ours = betas_of(alphas_cumprod(CONFIG))
+    np.testing.assert_allclose(ours, DATA.raw("sched_betas"), atol=6e-6, rtol=0)
 
 
 @pytest.mark.parametrize("count", [3, 20, 25, 30])

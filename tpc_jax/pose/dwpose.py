@@ -76,6 +76,11 @@ def _keypoints(points: np.ndarray) -> Keypoints:
     return Keypoints(points[..., :2], points[..., 2])
 
 
+def frame_of(people: WholeBody, index: int) -> WholeBody:
+    """Take one frame out of a clip."""
+    return WholeBody(*(Keypoints(part.xy[index], part.conf[index]) for part in people))
+
+
 def strongest(people: WholeBody, count: int = 1) -> WholeBody:
     """Keep the people of one frame whose bodies are surest; the annotator keeps one.
 
@@ -153,8 +158,7 @@ def draw_motion(
     stretch = np.array([width / size[1], height / size[0]])
     frames = []
     for index in range(len(people.body.conf)):
-        parts = (Keypoints(p.xy[index], p.conf[index]) for p in people)
-        one = strongest(WholeBody(*parts), count)
+        one = strongest(frame_of(people, index), count)
         # Pixel areas are what is scaled, so centres move by half a pixel.
         moved = (Keypoints((p.xy + 0.5) * stretch - 0.5, p.conf) for p in one)
         frames.append(draw_whole_body(WholeBody(*moved), height, width, radius=STROKE))

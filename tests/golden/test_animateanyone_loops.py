@@ -83,7 +83,7 @@ def test_two_windows_step_by_step(model):
 def test_features_in_half_precision_are_the_original_to_the_letter(model):
     def rounded(conditions):
         references = conditions.references
-        half = jax.tree.map(lambda x: x.astype(jnp.float16), references.shared)
+        half = jax.tree.map(lambda x: x.astype(jnp.float16).astype(x.dtype), references.shared)
         return conditions._replace(references=references._replace(shared=half))
 
     latents = run(model, "windows", rounded)[-1]

@@ -77,6 +77,10 @@ def describe_model(
         schedule=schedule,
     )
     _check_agreement(config, sd15, weights)
+    try:
+        described = networks(config)
+    except ValueError as error:
+        raise UserError(f"{sd15 / 'unet'}: {str(error).splitlines()[0]}") from error
     for source in (spatial, motion):
         check_positions(unet.motion, source)
     rows: list[tuple[str, Source, Sequence[Rule]]] = [
@@ -90,7 +94,7 @@ def describe_model(
     parts.append(Part("unet", [(spatial, (*UNET, *MOTION)), (motion, motion_rules)]))
     return Conversion(
         config={"animator": "animateanyone", **config.to_dict()},
-        networks=networks(config),
+        networks=described,
         parts=parts,
         computed={},
         inputs=inputs.files,

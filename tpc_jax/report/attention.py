@@ -217,11 +217,11 @@ def _heat(picture: np.ndarray, density: np.ndarray, matched: np.ndarray) -> np.n
 
 
 def _label(picture: np.ndarray, text: str) -> np.ndarray:
-    for colour, thickness in (((0, 0, 0), 3), (_MARK, 1)):
-        _write(picture, text, (6, picture.shape[0] - 8), colour, thickness)
+    bottom = picture.shape[0]
+    picture[bottom - 20 : bottom - 3, 3 : 9 + 8 * len(text)] //= 3
+    _write(picture, text, (6, bottom - 8), _MARK)
     return picture
 
 
-def _write(picture: np.ndarray, text: str, at: tuple[int, int], colour, thickness: int = 1) -> None:
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(picture, text, at, font, 0.42, colour, thickness, cv2.LINE_AA)
+def _write(picture: np.ndarray, text: str, at: tuple[int, int], colour) -> None:
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tpc_jax.errors import UserError
-from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig, VAEConfig
+from tpc_jax.model.config import (
+    ControlNetConfig,
+    MotionConfig,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+    VisionConfig,
+)
+from tpc_jax.sampler.schedule import ScheduleConfig
 
 # Settings with the only value that our networks know; older files leave most of them out.
 _UNET_FIXED = {
@@ -45,12 +53,20 @@ _VAE_FIXED = {
     "latents_mean": None,
     "latents_std": None,
 }
-_TEXT_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_CLIP_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_VISION_FIXED = {**_CLIP_FIXED, "num_channels": 3}
 _MOTION_FIXED = {
     "num_transformer_block": 1,
     "attention_block_types": ["Temporal_Self", "Temporal_Self"],
     "temporal_position_encoding": True,
     "temporal_attention_dim_div": 1,
+}
+_SCHEDULE_FIXED = {
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "clip_sample": False,
+    "set_alpha_to_one": True,
+    "thresholding": False,
 }
 _VIDEO_FIXED = {
     "use_motion_module": True,
@@ -167,7 +183,7 @@ def vae_config(settings: Settings) -> VAEConfig:
 
 def text_config(settings: Settings) -> TextConfig:
     """Translate the config of transformers' `CLIPTextModel`."""
-    settings.require(_TEXT_FIXED)
+    settings.require(_CLIP_FIXED)
     return TextConfig(
         vocab_size=settings["vocab_size"],
         width=settings["hidden_size"],
@@ -176,6 +192,43 @@ def text_config(settings: Settings) -> TextConfig:
         num_heads=settings["num_attention_heads"],
         max_tokens=settings["max_position_embeddings"],
     )
+
+
+def vision_config(settings: Settings) -> VisionConfig:
+    """Translate the config of transformers' `CLIPVisionModelWithProjection`."""
+    settings.require(_VISION_FIXED)
+    return VisionConfig(
+        width=settings["hidden_size"],
+        mlp_width=settings["intermediate_size"],
+        num_layers=settings["num_hidden_layers"],
+        num_heads=settings["num_attention_heads"],
+        image_size=settings["image_size"],
+        patch_size=settings["patch_size"],
+        projection_width=settings["projection_dim"],
+    )
+
+
+def schedule_config(settings: Settings) -> ScheduleConfig:
+    """Translate the arguments of diffusers' `DDIMScheduler`, with its defaults.
+
+    Raises:
+        UserError: Something is missing or not supported.
+    """
+    settings.require(_SCHEDULE_FIXED)
+    try:
+        return ScheduleConfig.from_dict(
+            {
+                "beta_start": settings["beta_start"],
+                "beta_end": settings["beta_end"],
+                "beta_schedule": settings["beta_schedule"],
+                "rescale_zero_terminal_snr": settings.get("rescale_betas_zero_snr", False),
+                "prediction_type": settings.get("prediction_type", "epsilon"),
+                "timestep_spacing": settings.get("timestep_spacing", "leading"),
+                "steps_offset": settings.get("steps_offset", 0),
+            }
+        )
+    except ValueError as error:
+        raise UserError(f"{settings.path}: {error}") from error
 
 
 def motion_config(settings: Settings, levels: int) -> MotionConfig:

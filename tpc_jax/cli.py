@@ -44,6 +44,14 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True)
+class GivenInputs(Inputs):
+    """A reference picture and a motion, or neither for a built-in misaligned person."""
+
+    reference: Path | None = None
+    driving: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Fit:
     """How the reference is fitted to the motion."""
 
@@ -73,6 +81,8 @@ class Denoising:
     """Classifier-free guidance, 1 means off; the model's own value if left out."""
     seed: int = 0
     """Seed of the noise and of the propagation."""
+    window_stride: int = 1
+    """Levels of closed windows: of neighbouring frames, of every second one, of every fourth."""
     closed_windows: bool = False
     """Let the last window wrap around to the first frames, as the published samplers do."""
     tiled_noise: bool = False
@@ -82,16 +92,27 @@ class Denoising:
     do."""
     blend_background: bool = False
     """Show the reference outside the people; for still backgrounds."""
+    interpolate: int = 1
+    """Decode this many times as many frames, the ones between as blends of latents."""
+    blend: Literal["linear", "spherical"] = "linear"
+    """How latents are blended."""
+    cache_gib: float = 4.0
+    """Most memory for reference features that serve all steps; beyond it they are encoded anew."""
 
     def options(self):
         """Return the pipeline's options."""
         from tpc_jax.pipeline import AnimateOptions
 
-        for name in ("group_size", "steps"):
+        for name in ("group_size", "steps", "window_stride", "interpolate"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.window_stride > 1 and not self.closed_windows:
+            raise UserError("--window-stride needs --closed-windows")
+        if self.interpolate > 1 and self.blend_background:
+            raise UserError("--interpolate and --blend-background exclude each other")
         values = dataclasses.asdict(self)
+        values["cache_bytes"] = int(values.pop("cache_gib") * 2**30)
         routing = values.pop("routing") if values.pop("tpc") else None
         values.pop("routing", None)
         return AnimateOptions(routing=routing, policy=values.pop("propagation"), **values)
@@ -134,6 +155,7 @@ def animate(
     out: Path,
     model: str = "tiny",
     prompt: str | None = None,
+    size: str | None = None,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     compare: bool = False,
 ) -> None:
@@ -146,6 +168,7 @@ def animate(
         out: Video to write, mp4 or gif.
         model: "tiny", the embedded model, or the folder of a trained or converted one.
         prompt: Text for models that read one; empty if left out.
+        size: Size of the pictures as WIDTHxHEIGHT, for models that allow several.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
         compare: Write reference, pose, result without and result with TPC side by side.
     """
@@ -163,8 +186,9 @@ def animate(
         raise UserError("--compare shows both results; leave out --no-tpc")
     with _stage("reading"):
         reference, driving = _read(inputs)
-        animator, params = load_animator(model, _dtype(dtype), prompt)
-        pose = pose_pictures(driving, animator.image_size, animator.pose_kind)
+        animator, params = load_animator(model, _dtype(dtype), prompt, _size(size))
+        people = max(1, len(reference.masks))
+        pose = pose_pictures(driving, animator.image_size, animator.pose_kind, people)
     options = options.resolve(animator)
     try:
         step_table(animator.schedule, options.steps)
@@ -186,8 +210,72 @@ def animate(
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
+        pose = pose[np.arange(len(video)) // options.interpolate]
         video = side_by_side([still, pose, plain, video])
-    write_video(out, enlarge(video), driving.fps)
+    write_video(out, enlarge(video), driving.fps * options.interpolate)
+    print(f"wrote {out}")
+
+
+def inspect_attention(
+    inputs: Annotated[GivenInputs, tyro.conf.OmitArgPrefixes],
+    fit: Annotated[Fit, tyro.conf.OmitArgPrefixes],
+    denoising: Annotated[Denoising, tyro.conf.OmitArgPrefixes],
+    out: Path = Path("attention.png"),
+    model: str = "tiny",
+    size: str | None = None,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    keypoints: tuple[str, ...] = ("left_shoulder", "right_wrist", "left_knee"),
+    frame: int = 0,
+    step: int = 0,
+) -> None:
+    """Show what body parts of one frame attend to in the reference, without and with TPC.
+
+    Args:
+        inputs: A reference picture and a motion; a built-in misaligned person if both are left
+            out.
+        fit: How the reference is fitted.
+        denoising: How the clip is denoised; each frame reads its own calibrated picture.
+        out: Picture to write.
+        model: "tiny", the embedded model, or the folder of a trained or converted one that reads
+            its reference by self-attention.
+        size: Size of the pictures as WIDTHxHEIGHT, for models that allow several.
+        dtype: Type to compute in; auto takes bfloat16 on accelerators.
+        keypoints: COCO names of the body parts.
+        frame: Number of the frame, from 0.
+        step: Number of the denoising step, from 0.
+    """
+    from tpc_jax.animators.interface import ReferenceReader
+    from tpc_jax.animators.load import load_animator
+    from tpc_jax.evaluate.demo import demo_case
+    from tpc_jax.report import attention
+
+    if (inputs.reference is None) != (inputs.driving is None):
+        raise UserError("give both --reference and --driving, or neither for a built-in person")
+    options = denoising.options()
+    if options.routing is None:
+        raise UserError("both runs are shown; leave out --no-tpc")
+    with _stage("reading"):
+        animator, params = load_animator(model, _dtype(dtype), size=_size(size))
+        if not isinstance(animator, ReferenceReader):
+            raise UserError(f"{model}: does not read its reference by self-attention")
+        if inputs.reference is None:
+            case = demo_case(animator.image_size[0])
+            reference, driving = case.reference, case.driving
+        else:
+            reference, driving = _read(inputs)
+    with _stage("calibrating"):
+        clip = _calibrate(reference, driving, fit)
+    with _stage("looking"):
+        inspection = attention.inspect_attention(
+            animator, params, reference, driving, clip, options,
+            keypoints=keypoints, frame=frame, step=step,
+        )  # fmt: skip
+        attention.write_inspection(out, inspection)
+    without = attention.near_match(inspection.without_tpc)
+    with_tpc = [attention.near_match(look) for look in inspection.with_tpc]
+    print(f"{'attention at its own body part':32}{'without TPC':>12}{'with TPC':>10}")
+    for name, before, *after in zip(keypoints, without, *with_tpc, strict=True):
+        print(f"{name:32}{before:>12.1%}{sum(after):>10.1%}")
     print(f"wrote {out}")
 
 
@@ -314,6 +402,16 @@ def _read(inputs: Inputs):
     return reference, driving
 
 
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Read WIDTHxHEIGHT as (height, width)."""
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UserError(f"--size must be WIDTHxHEIGHT, such as 512x784, got {text}")
+    return int(height), int(width)
+
+
 def _dtype(name: str) -> str:
     import jax
 
@@ -354,6 +452,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands = {
         "calibrate": calibrate,
         "animate": animate,
+        "inspect-attention": inspect_attention,
         "demo": demo,
         "train": train,
         "sensitivity": sensitivity,

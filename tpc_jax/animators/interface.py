@@ -5,14 +5,15 @@ An animator is a set of pure functions closed over a configuration; parameters a
 
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, PyTree
+import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from tpc_jax.animators.references import Features
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Params
 from tpc_jax.sampler.schedule import ScheduleConfig
 
-PoseKind = Literal["house", "densepose"]
+PoseKind = Literal["house", "densepose", "dwpose"]
 
 
 @runtime_checkable  # the type checks of the tests ask for it
@@ -31,7 +32,7 @@ class Animator(Protocol):
 
     @property
     def pose_kind(self) -> PoseKind:
-        """What a pose picture shows: the house colours, or the DensePose rendering itself."""
+        """What a pose picture shows: house colours, a DensePose or a skeleton rendering."""
         ...
 
     @property
@@ -77,6 +78,10 @@ class Animator(Protocol):
     @property
     def guidance_scale(self) -> float:
         """Default weight of classifier-free guidance; 1 means off."""
+        ...
+
+    def with_reference(self, params: Params, image: UInt8[np.ndarray, "height width 3"]) -> Params:
+        """Return the parameters with what the networks read of the whole reference as it came."""
         ...
 
     def encode(
@@ -148,5 +153,37 @@ class Animator(Protocol):
         """Return the unconditional and the conditional prediction, for guidance.
 
         The results are those of two calls of `denoise`; what both have in common may run once.
+        """
+        ...
+
+
+@runtime_checkable
+class ReferenceReader(Animator, Protocol):
+    """An animator whose reading of the reference can be looked at."""
+
+    def attention_weights(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: PyTree[Float[Array, "batch frames *_shape"]],
+        image: int,
+        points: Float[np.ndarray, "points 2"],
+    ) -> tuple[tuple[Float[Array, "points _keys"], ...] | None, ...]:
+        """Return what a few points of one frame attend to.
+
+        Args:
+            params: As for `denoise`.
+            latents: As for `denoise`.
+            timesteps: As for `denoise`.
+            references: As for `denoise`.
+            control: As for `denoise`.
+            image: Number of the frame among batch times frames.
+            points: (x, y) as shares of the frame's width and height, in [0, 1).
+
+        Returns:
+            Per transformer the weights of the frame's own tokens and of each part that is read,
+            averaged over heads; None where nothing is read.
         """
         ...

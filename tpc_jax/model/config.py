@@ -178,6 +178,11 @@ class PoseNetConfig(Config):
     block_out_channels: tuple[int, ...] = (16, 32, 96, 256)
     out_channels: int = 320
 
+    @property
+    def downscale(self) -> int:
+        """Pixels per cell of the features along one side."""
+        return 2 ** (len(self.block_out_channels) - 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig(Config):
@@ -208,3 +213,31 @@ class TextConfig(Config):
     def end_token(self) -> int:
         """Index of the token behind every prompt, which also pads it."""
         return self.vocab_size - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionConfig(Config):
+    """The vision encoder of CLIP ViT-L/14 with its projection.
+
+    Attributes:
+        width: Features per token.
+        mlp_width: Hidden features of the feed-forward layers.
+        num_layers: Transformer layers.
+        num_heads: Attention heads; the head width is width / num_heads.
+        image_size: Side of the square pictures in pixels.
+        patch_size: Side of the pixel blocks that become tokens.
+        projection_width: Features of the projected embedding.
+    """
+
+    width: int = 1024
+    mlp_width: int = 4096
+    num_layers: int = 24
+    num_heads: int = 16
+    image_size: int = 224
+    patch_size: int = 14
+    projection_width: int = 768
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a picture: its patches and one for the whole."""
+        return (self.image_size // self.patch_size) ** 2 + 1

@@ -1,0 +1,79 @@
+"""The vision encoder: a picture becomes one embedding for the denoiser's cross-attention."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from tpc_jax.model.attention import attend
+from tpc_jax.model.clip_layers import CLIP_EPS, ClipLayers
+from tpc_jax.model.config import VisionConfig
+
+
+class Embeddings(nnx.Module):
+    """Patches as tokens behind a token for the whole picture, with their positions."""
+
+    def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs):
+        patch = (config.patch_size, config.patch_size)
+        self.class_embedding = nnx.Param(jnp.zeros(config.width))
+        self.patch_embedding = nnx.Conv(
+            3, config.width, patch, strides=patch, padding="VALID", use_bias=False, rngs=rngs
+        )
+        self.position_embedding = nnx.Embed(config.num_tokens, config.width, rngs=rngs)
+
+    def __call__(
+        self, pixels: Float[Array, "images height width 3"]
+    ) -> Float[Array, "images tokens features"]:
+        """Cut pictures into tokens, row-major, the class token first."""
+        patches = self.patch_embedding(pixels)
+        patches = patches.reshape(len(pixels), -1, patches.shape[-1])
+        whole = jnp.broadcast_to(
+            self.class_embedding[...], (len(pixels), 1, patches.shape[-1])
+        ).astype(patches.dtype)
+        tokens = jnp.concatenate([whole, patches], axis=1)
+        return tokens + self.position_embedding(jnp.arange(tokens.shape[1]))
+
+
+class VisionEncoder(nnx.Module):
+    """CLIP's vision transformer and its projection, which has no bias."""
+
+    def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.embeddings = Embeddings(config, rngs=rngs)
+        # The published files spell it so.
+        self.pre_layrnorm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.encoder = ClipLayers(config, attend, rngs=rngs)
+        self.post_layernorm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.visual_projection = nnx.Linear(
+            config.width, config.projection_width, use_bias=False, rngs=rngs
+        )
+
+    def hidden(
+        self, pixels: Float[Array, "images height width 3"]
+    ) -> Float[Array, "images tokens features"]:
+        """Return the features of every token behind the last layer, not normed.
+
+        Args:
+            pixels: Square pictures of the config's size, as `conditioning.clip_pixels` makes them.
+
+        Raises:
+            ValueError: The pictures have another size.
+
+        Source: transformers `CLIPVisionModel`, `last_hidden_state`.
+        """
+        side = self.config.image_size
+        if pixels.shape[1:3] != (side, side):
+            raise ValueError(f"pixels must have size {(side, side)}, got {pixels.shape[1:3]}")
+        tokens = self.embeddings(pixels.astype(self.embeddings.patch_embedding.kernel.dtype))
+        return self.encoder(self.pre_layrnorm(tokens))
+
+    def __call__(
+        self, pixels: Float[Array, "images height width 3"]
+    ) -> Float[Array, "images projection"]:
+        """Return the projected embedding of each picture, of any length.
+
+        Args:
+            pixels: As for `hidden`.
+
+        Source: transformers `CLIPVisionModelWithProjection`, `image_embeds`.
+        """
+        return self.visual_projection(self.post_layernorm(self.hidden(pixels)[:, 0]))

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tpc_jax.errors import UserError
-from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig, VAEConfig
+from tpc_jax.model.config import (
+    ControlNetConfig,
+    MotionConfig,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+    VisionConfig,
+)
 
 # Settings with the only value that our networks know; older files leave most of them out.
 _UNET_FIXED = {
@@ -46,6 +53,7 @@ _VAE_FIXED = {
     "latents_std": None,
 }
 _TEXT_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_VISION_FIXED = {**_TEXT_FIXED, "num_channels": 3}
 _MOTION_FIXED = {
     "num_transformer_block": 1,
     "attention_block_types": ["Temporal_Self", "Temporal_Self"],
@@ -175,6 +183,27 @@ def text_config(settings: Settings) -> TextConfig:
         num_layers=settings["num_hidden_layers"],
         num_heads=settings["num_attention_heads"],
         max_tokens=settings["max_position_embeddings"],
+    )
+
+
+def vision_config(settings: Settings, *, is_projected: bool = True) -> VisionConfig:
+    """Translate the config of transformers' `CLIPVisionModel`, or of all of CLIP.
+
+    Args:
+        settings: The published config; transformers leaves out what has the size of ViT-B/32.
+        is_projected: Whether the projection is wanted.
+    """
+    if "vision_config" in settings.values:
+        settings = settings.inside("vision_config")
+    settings.require(_VISION_FIXED)
+    return VisionConfig(
+        width=settings.get("hidden_size", 768),
+        mlp_width=settings.get("intermediate_size", 3072),
+        num_layers=settings.get("num_hidden_layers", 12),
+        num_heads=settings.get("num_attention_heads", 12),
+        image_size=settings.get("image_size", 224),
+        patch_size=settings.get("patch_size", 32),
+        projection_width=settings.get("projection_dim", 512) if is_projected else None,
     )
 
 

@@ -221,7 +221,7 @@ class VisionConfig(Config):
         num_heads: Attention heads; the head width is width / num_heads.
         image_size: Side of the square pictures in pixels.
         patch_size: Side of the pixel blocks that become tokens.
-        projection_width: Features of the projected embedding.
+        projection_width: Features of the projected embedding; None has no projection.
     """
 
     width: int = 1024
@@ -230,7 +230,7 @@ class VisionConfig(Config):
     num_heads: int = 16
     image_size: int = 224
     patch_size: int = 14
-    projection_width: int = 768
+    projection_width: int | None = 768
 
     @property
     def num_tokens(self) -> int:

@@ -96,9 +96,9 @@ def test_all_tokens_can_be_projected(pair):
     _, network, params = pair
     pixels = np.random.default_rng(0).normal(size=(2, 20, 20, 3)).astype(np.float32)
     encoder = P.bind(network, params)
-    tokens = encoder.project(encoder.hidden(pixels))
+    tokens = encoder.project(encoder.hidden(jnp.asarray(pixels)))
     assert tokens.shape == (2, CONFIG.num_tokens, 7)
-    np.testing.assert_allclose(tokens[:, 0], encoder(pixels), atol=1e-5)
+    np.testing.assert_allclose(tokens[:, 0], encoder(jnp.asarray(pixels)), atol=1e-5)
     assert np.abs(tokens[:, 1:] - tokens[:, :1]).max() > 0.1
 
 

@@ -7,6 +7,11 @@ from jaxtyping import Array, Float
 from tpc_jax.model.config import AdapterConfig
 
 
+def _identity(key, shape, dtype):
+    del key
+    return jnp.eye(*shape, dtype=dtype)
+
+
 class EmbeddingAdapter(nnx.Module):
     """Two linear layers: latents to tokens, and from all tokens to as many as CLIP has.
 
@@ -17,12 +22,7 @@ class EmbeddingAdapter(nnx.Module):
         self.config = config
         self.vae2clip = nnx.Linear(config.num_pooled, config.width, rngs=rngs)
         count = config.num_tokens + config.latent_channels
-        self.linear1 = nnx.Linear(
-            count,
-            config.num_tokens,
-            kernel_init=lambda key, shape, dtype: jnp.eye(*shape),
-            rngs=rngs,
-        )
+        self.linear1 = nnx.Linear(count, config.num_tokens, kernel_init=_identity, rngs=rngs)
 
     def __call__(
         self,

@@ -50,7 +50,7 @@ class ControlNet(DownTrunk):
     def embed_condition(
         self, condition: Float[Array, "images height width colors"]
     ) -> Float[Array, "images h w features"]:
-        """Return the features of conditions, pictures in [0, 1] or latents; they serve all steps."""
+        """Return the features of pictures in [0, 1], or of latents; they serve all steps."""
         return self.controlnet_cond_embedding(condition)
 
     def residuals(

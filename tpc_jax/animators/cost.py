@@ -226,7 +226,7 @@ def measure_flops_per_second(dtype: jnp.dtype) -> float:
     return 2.0 * side**3 / min(seconds)
 
 
-def _size(count: float) -> str:
+def _size(count: int) -> str:
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 

@@ -5,14 +5,15 @@ An animator is a set of pure functions closed over a configuration; parameters a
 
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, PyTree
+import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from tpc_jax.animators.references import Features
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Params
 from tpc_jax.sampler.schedule import ScheduleConfig
 
-PoseKind = Literal["house", "densepose"]
+PoseKind = Literal["house", "densepose", "dwpose"]
 
 
 @runtime_checkable  # the type checks of the tests ask for it
@@ -31,7 +32,7 @@ class Animator(Protocol):
 
     @property
     def pose_kind(self) -> PoseKind:
-        """What a pose picture shows: the house colours, or the DensePose rendering itself."""
+        """What a pose picture shows: house colours, a DensePose or a skeleton rendering."""
         ...
 
     @property
@@ -77,6 +78,10 @@ class Animator(Protocol):
     @property
     def guidance_scale(self) -> float:
         """Default weight of classifier-free guidance; 1 means off."""
+        ...
+
+    def with_reference(self, params: Params, image: UInt8[np.ndarray, "height width 3"]) -> Params:
+        """Return the parameters with what the networks read of the whole reference as it came."""
         ...
 
     def encode(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from tpc_jax.animators import magicanimate, tiny
+from tpc_jax.animators import animateanyone, magicanimate, tiny
 from tpc_jax.animators.interface import Animator
 from tpc_jax.errors import UserError
 from tpc_jax.io.tokenizer import prompt_ids
@@ -22,6 +22,11 @@ SYSTEMS = {
         magicanimate.MagicAnimateConfig,
         magicanimate.MagicAnimateAnimator,
         magicanimate.networks,
+    ),
+    "animateanyone": (
+        animateanyone.AnimateAnyoneConfig,
+        animateanyone.AnimateAnyoneAnimator,
+        animateanyone.networks,
     ),
 }
 

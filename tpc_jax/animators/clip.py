@@ -271,7 +271,7 @@ def _network(
         inputs = (params, latents[None], timestep[None], read, control)
         if not is_guided:
             return None, animator.denoise(*inputs)[0]
-        return tuple(half[0] for half in animator.denoise_halves(*inputs))
+        return tuple(half[0] for half in animator.denoise_branches(*inputs))
 
     return WindowNetwork(control, predict)
 

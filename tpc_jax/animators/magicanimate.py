@@ -194,7 +194,7 @@ class MagicAnimateAnimator(ConfiguredAnimator):
             residuals=_per_image(control),
         )  # fmt: skip
 
-    def denoise_halves(
+    def denoise_branches(
         self,
         params: Params,
         latents: Float[Array, "batch frames h w channels"],

@@ -21,9 +21,10 @@ from tpc_jax.animators.references import (
 )
 from tpc_jax.conditioning.composite import paste
 from tpc_jax.conditioning.masks import Routing, cell_visibility, is_restricted, pool
-from tpc_jax.model.params import Params
+from tpc_jax.model.params import Params, num_bytes
 from tpc_jax.propagation.groups import num_groups
 from tpc_jax.propagation.propagate import Policy, representatives
+from tpc_jax.sampler.interpolate import Blend
 from tpc_jax.sampler.loop import StepRow, WindowNetwork, denoise_step, sample_steps
 from tpc_jax.sampler.schedule import step_table
 from tpc_jax.sampler.windows import Windows, context_windows
@@ -49,10 +50,17 @@ class AnimateOptions:
         seed: Seed of the start noise and of the propagation's draws.
         closed_windows: Whether the last window wraps around to the first frames, as the published
             samplers do, in place of being shifted back.
+        window_stride: Levels of closed windows: of neighbouring frames, of every second one, of
+            every fourth one and so on.
         tiled_noise: Whether the start noise of one window repeats over the clip.
         pad_to_window: Whether the last frame is repeated up to a multiple of the window's length;
             the repeats are cut off again.
         blend_background: Whether the reference replaces everything outside the people.
+        interpolate: How many times as many frames are decoded as denoised; the ones between are
+            blends of their neighbours' latents.
+        blend: How latents are blended.
+        cache_bytes: Most memory for reference features that serve all steps. If those of all
+            calibrated pictures do not fit, they are encoded anew at every step.
     """
 
     routing: Routing | None = "composite"
@@ -65,6 +73,10 @@ class AnimateOptions:
     tiled_noise: bool = False
     pad_to_window: bool = False
     blend_background: bool = False
+    window_stride: int = 1
+    interpolate: int = 1
+    blend: Blend = "linear"
+    cache_bytes: int = 4 * 2**30
 
     def resolve(self, animator: Animator) -> "AnimateOptions":
         """Fill in the animator's defaults."""
@@ -115,23 +127,47 @@ def encode_clip(
     With policy "first" only the first picture of each group is ever read, hence encoded.
     """
     pose = _in_chunks(animator, functools.partial(_jit_pose(animator), params), clip.pose)
-    jitted = functools.partial(_jit_pictures(animator), params)
-    encode = functools.partial(_in_chunks, animator, jitted)
+
+    def encode(pictures, as_features: bool):
+        jitted = functools.partial(_jit_pictures(animator, as_features), params)
+        return _in_chunks(animator, jitted, pictures)
+
     has_original = options.routing not in ("replace", "composite")
-    shared = encode(clip.reference[None]) if has_original else None
+    can_keep = not animator.features_depend_on_t
+    shared = encode(clip.reference[None], can_keep) if has_original else None
     nothing = (None,) * len(animator.token_grids)
     if options.routing is None:
         return ClipConditions(ClipReferences(shared, (), nothing), pose)
     stride = options.group_size if options.policy == "first" else 1
     images, masks = clip.images[:, ::stride], clip.masks[:, ::stride]
+    people = 1 if options.routing == "composite" else len(images)
+    keeps = keeps_features(animator, params, people * images.shape[1], options)
     if options.routing == "composite":
-        composites = functools.partial(_jit_composites(animator), params, clip.background)
+        composites = functools.partial(_jit_composites(animator, keeps), params, clip.background)
         layers = (np.moveaxis(images, 1, 0), np.moveaxis(masks, 1, 0))
         pasted = _in_chunks(animator, composites, layers)
         return ClipConditions(ClipReferences(shared, (pasted,), nothing), pose)
-    per_frame = tuple(encode(person) for person in images)
+    per_frame = tuple(encode(person, keeps) for person in images)
     bits = clip_visibility(animator, clip._replace(masks=masks), options.routing)
     return ClipConditions(ClipReferences(shared, per_frame, bits), pose)
+
+
+def keeps_features(
+    animator: Animator, params: Params, num_pictures: int, options: AnimateOptions
+) -> bool:
+    """Tell whether the features of all calibrated pictures are encoded once and kept.
+
+    Args:
+        animator: The model's functions.
+        params: The model's parameters, or their shapes.
+        num_pictures: Calibrated pictures of all people.
+        options: Denoising options, with the limit.
+    """
+    if animator.features_depend_on_t:
+        return False
+    picture = jax.ShapeDtypeStruct((1, *animator.image_size, 3), jnp.uint8)
+    features = jax.eval_shape(_jit_pictures(animator, True), params, picture)
+    return num_pictures * num_bytes(features) <= options.cache_bytes
 
 
 def clip_visibility(
@@ -213,7 +249,7 @@ def clip_windows(animator: Animator, num_frames: int, options: AnimateOptions) -
     """Return the windows of a clip, repeats of the last frame included."""
     return context_windows(
         clip_length(animator, num_frames, options), animator.window_length,
-        animator.window_overlap, is_closed=options.closed_windows,
+        animator.window_overlap, is_closed=options.closed_windows, stride=options.window_stride,
     )  # fmt: skip
 
 
@@ -247,7 +283,7 @@ def _network(
     timestep = row.timestep.astype(jnp.float32)
 
     def encode(pictures):
-        if not animator.features_depend_on_t:
+        if isinstance(pictures, tuple):  # features, which serve all steps
             return pictures
         return animator.reference_features(params, pictures, timestep)
 
@@ -308,24 +344,26 @@ def to_unit(pixels):
     return pixels.astype(jnp.float32) / 255
 
 
-def encode_pictures(animator: Animator, params: Params, images):
-    """Encode pictures in [0, 1] as far as it is the same at every step."""
+def encode_pictures(animator: Animator, params: Params, images, as_features: bool):
+    """Encode pictures in [0, 1] as latents or, where these serve all steps, as features."""
     latents = animator.encode(params, 2.0 * images - 1.0)
-    if animator.features_depend_on_t:
-        return latents
-    return animator.reference_features(params, latents, 0.0)
+    return animator.reference_features(params, latents, 0.0) if as_features else latents
 
 
 @functools.lru_cache
-def _jit_pictures(animator: Animator):
-    return jax.jit(lambda params, pixels: encode_pictures(animator, params, to_unit(pixels)))
+def _jit_pictures(animator: Animator, as_features: bool):
+    def encode(params, pixels):
+        return encode_pictures(animator, params, to_unit(pixels), as_features)
+
+    return jax.jit(encode)
 
 
 @functools.lru_cache
-def _jit_composites(animator: Animator):
+def _jit_composites(animator: Animator, as_features: bool):
     def encode(params, background, chunk):
         images, masks = (jnp.moveaxis(to_unit(x), 1, 0) for x in chunk)
-        return encode_pictures(animator, params, paste(to_unit(background), images, masks))
+        pasted = paste(to_unit(background), images, masks)
+        return encode_pictures(animator, params, pasted, as_features)
 
     return jax.jit(encode)
 

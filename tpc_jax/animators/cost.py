@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
-from jaxtyping import PyTree
 
 from tpc_jax.animators.clip import (
     AnimateOptions,
@@ -16,11 +16,12 @@ from tpc_jax.animators.clip import (
     clip_length,
     encode_pictures,
     jit_step,
+    keeps_features,
 )
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.references import ClipReferences, Keys, Visible, num_keys
 from tpc_jax.conditioning.masks import is_restricted
-from tpc_jax.model.params import Params
+from tpc_jax.model.params import Params, num_bytes
 from tpc_jax.propagation.groups import num_groups
 from tpc_jax.sampler.loop import StepRow, step_rows
 from tpc_jax.sampler.schedule import step_table
@@ -83,11 +84,12 @@ def estimate_clip(
         options: Denoising options.
     """
     options = options.resolve(animator)
+    parameter_bytes = num_bytes(params)
     inputs = step_inputs(animator, params, num_frames, num_people, options)
     cost = count(jit_step(animator, options, num_frames).trace(*inputs).jaxpr)
     dtype = max((x.dtype for x in jax.tree.leaves(params["unet"])), key=lambda d: d.itemsize)
     return Estimate(
-        num_bytes(params), num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops, options.steps,
+        parameter_bytes, num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops, options.steps,
         measure_flops_per_second(dtype),
     )  # fmt: skip
 
@@ -101,7 +103,7 @@ def step_inputs(
     coverage: float = 1.0,
 ) -> tuple[Params, ClipConditions, jax.ShapeDtypeStruct, StepRow]:
     """Return the shapes of what one step takes; arguments as for `abstract_conditions`."""
-    params = jax.eval_shape(lambda: params) if _is_concrete(params) else params
+    params = _with_reference(animator, params)
     conditions = abstract_conditions(animator, params, num_frames, num_people, options, coverage)
     length = clip_length(animator, num_frames, options)
     latents = jax.ShapeDtypeStruct((length, *animator.latent_shape), jnp.float32)
@@ -109,8 +111,11 @@ def step_inputs(
     return params, conditions, latents, jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], rows))
 
 
-def _is_concrete(params: Params) -> bool:
-    return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
+def _with_reference(animator: Animator, params: Params) -> Params:
+    """Return the shapes of the parameters with what is read of any reference."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
+    image = np.zeros((1, 1, 3), np.uint8)
+    return jax.eval_shape(lambda params: animator.with_reference(params, image), shapes)
 
 
 def abstract_conditions(
@@ -135,11 +140,15 @@ def abstract_conditions(
     def pictures(count):
         return jax.ShapeDtypeStruct((count, *animator.image_size, 3), jnp.float32)
 
-    def encoded(count):
-        return jax.eval_shape(lambda p, x: encode_pictures(animator, p, x), params, pictures(count))
+    def encoded(count, as_features: bool):
+        def encode(params, images):
+            return encode_pictures(animator, params, images, as_features)
+
+        return jax.eval_shape(encode, params, pictures(count))
 
     pose = jax.eval_shape(animator.pose_features, params, pictures(num_frames))
-    shared = None if options.routing in ("replace", "composite") else encoded(1)
+    can_keep = not animator.features_depend_on_t
+    shared = None if options.routing in ("replace", "composite") else encoded(1, can_keep)
     nothing = (None,) * len(animator.token_grids)
     if options.routing is None:
         return ClipConditions(ClipReferences(shared, (), nothing), pose)
@@ -160,7 +169,8 @@ def abstract_conditions(
     pairs = zip(animator.token_grids, animator.reads, strict=True)
     has_bits = is_restricted(options.routing)
     seen = tuple(bits(grid) if has_bits and reads else None for grid, reads in pairs)
-    return ClipConditions(ClipReferences(shared, (encoded(stored),) * people, seen), pose)
+    keeps = keeps_features(animator, params, people * stored, options)
+    return ClipConditions(ClipReferences(shared, (encoded(stored, keeps),) * people, seen), pose)
 
 
 def count(program: ClosedJaxpr | Jaxpr) -> Cost:
@@ -205,11 +215,6 @@ def _bytes(variable) -> int:
     if not hasattr(aval, "shape") or not hasattr(aval.dtype, "itemsize"):
         return 0
     return math.prod(aval.shape) * aval.dtype.itemsize
-
-
-def num_bytes(tree: PyTree) -> int:
-    """Return the size of arrays or of their shapes."""
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def measure_flops_per_second(dtype: jnp.dtype) -> float:

@@ -14,6 +14,7 @@ from tpc_jax.model.config import (
     VAEConfig,
     VisionConfig,
 )
+from tpc_jax.sampler.schedule import ScheduleConfig
 
 # Settings with the only value that our networks know; older files leave most of them out.
 _UNET_FIXED = {
@@ -54,6 +55,17 @@ _VAE_FIXED = {
 }
 _TEXT_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
 _VISION_FIXED = {**_TEXT_FIXED, "num_channels": 3}
+_SCHEDULE_FIXED = {"skip_prk_steps": True, "clip_sample": False, "trained_betas": None}
+# Settings of a schedule and what diffusers takes where they are left out.
+_SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "steps_offset": 0,
+    "set_alpha_to_one": False,
+    "prediction_type": "epsilon",
+}
 _MOTION_FIXED = {
     "num_transformer_block": 1,
     "attention_block_types": ["Temporal_Self", "Temporal_Self"],
@@ -205,6 +217,17 @@ def vision_config(settings: Settings, *, is_projected: bool = True) -> VisionCon
         patch_size=settings.get("patch_size", 32),
         projection_width=settings.get("projection_dim", 512) if is_projected else None,
     )
+
+
+def schedule_config(settings: Settings) -> ScheduleConfig:
+    """Translate the config of diffusers' `PNDMScheduler` or `DDIMScheduler`."""
+    settings.require(_SCHEDULE_FIXED)
+    published = {name: settings.get(name, default) for name, default in _SCHEDULE.items()}
+    is_plms = settings.get("_class_name", "PNDMScheduler") == "PNDMScheduler"
+    try:
+        return ScheduleConfig.from_dict({**published, "sampler": "plms" if is_plms else "ddim"})
+    except ValueError as error:
+        raise UserError(f"{settings.path}: {error}") from error
 
 
 def motion_config(settings: Settings, levels: int) -> MotionConfig:

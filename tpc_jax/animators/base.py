@@ -37,6 +37,16 @@ class ConfiguredAnimator:
         return size if isinstance(size, tuple) else (size, size)
 
     @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of pictures as they are read: those of the canvas."""
+        return self.image_size
+
+    @property
+    def pose_channels(self) -> int:
+        """Channels of a pose picture."""
+        return 3
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one frame's latents."""
         height, width = (side // self.config.vae.downscale for side in self.image_size)

@@ -157,6 +157,12 @@ class DiscoAnimator(TokenAnimator):
         """The networks that the configuration describes."""
         return networks(self.config)
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of pictures as they are read: those that CLIP takes."""
+        side = self.config.image_encoder.image_size
+        return side, side
+
     def with_reference(
         self,
         params: Params,

@@ -168,6 +168,11 @@ class DreamPoseAnimator(TokenAnimator):
         """The networks that the configuration describes."""
         return networks(self.config)
 
+    @property
+    def pose_channels(self) -> int:
+        """Channels of a pose picture: U and V."""
+        return _UV
+
     def with_reference(
         self,
         params: Params,

@@ -53,6 +53,16 @@ class Animator(Protocol):
         ...
 
     @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of pictures as they are read."""
+        ...
+
+    @property
+    def pose_channels(self) -> int:
+        """Channels of a pose picture."""
+        ...
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one frame's latents."""
         ...

@@ -125,7 +125,7 @@ def networks(config: DreamPoseConfig) -> dict[str, Network]:
 
 def picture_tokens(
     config: DreamPoseConfig, params: Params, images: Float[Array, "pictures height width 3"]
-) -> Float[Array, "pictures tokens width"]:
+) -> Float[Array, "pictures tokens features"]:
     """Return the context tokens of pictures in [0, 1].
 
     Numerics: the autoencoder sees grey levels 0...255, as in the original; its posterior's mean

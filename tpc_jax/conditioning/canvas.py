@@ -39,8 +39,8 @@ def _fit_image(image, size: tuple[int, int], padding, fit: Fit):
 
 
 def crop_to_aspect(
-    images: UInt8[np.ndarray, "*batch height width 3"], size: tuple[int, int]
-) -> UInt8[np.ndarray, "*batch _height _width 3"]:
+    images: UInt8[np.ndarray, "*batch height width channels"], size: tuple[int, int]
+) -> UInt8[np.ndarray, "*batch _height _width channels"]:
     """Cut out the largest central piece with the aspect of (height, width)."""
     top, left, height, width = _central(images.shape[-3:-1], size)
     return images[..., top : top + height, left : left + width, :]

@@ -97,6 +97,36 @@ def disco(
     print(f"wrote {out}")
 
 
+def animateanyone(
+    sd15: Path,
+    vae: Path,
+    image_encoder: Path,
+    weights: Path,
+    out: Path,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    inference_config: Path | None = None,
+) -> None:
+    """Convert AnimateAnyone's published files into a folder for `tpc-jax animate --model`.
+
+    Args:
+        sd15: Folder of Stable Diffusion 1.5; only unet/config.json is read.
+        vae: Folder of sd-vae-ft-mse.
+        image_encoder: Folder of the image encoder of sd-image-variations.
+        weights: Folder with denoising_unet.pth, motion_module.pth, reference_unet.pth and
+            pose_guider.pth.
+        out: Folder to make.
+        dtype: Type of storage; bfloat16 halves the size and rounds.
+        inference_config: The original's inference config (YAML or JSON), needed only if its motion
+            modules or noise schedule differ from the published ones.
+    """
+    from convert.animateanyone import describe_model
+    from convert.core import convert_model
+
+    conversion = describe_model(sd15, vae, image_encoder, weights, inference_config)
+    _finish(convert_model(conversion, out, dtype))
+    print(f"wrote {out}")
+
+
 def _finish(report: dict) -> None:
     for name, count in report["parameters"].items():
         print(f"{name:20}{count:>15,}")
@@ -106,7 +136,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; user errors end as a message and exit code 2, Ctrl-C as 130."""
     # Ended from outside, the half-written folder is removed as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    commands = {"magicanimate": magicanimate, "dreampose": dreampose, "disco": disco}
+    commands = {
+        "magicanimate": magicanimate,
+        "animateanyone": animateanyone,
+        "dreampose": dreampose,
+        "disco": disco,
+    }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="python -m convert", args=arguments)
     except UserError as error:

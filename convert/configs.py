@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import (
@@ -53,18 +53,20 @@ _VAE_FIXED = {
     "latents_mean": None,
     "latents_std": None,
 }
-_TEXT_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
-_VISION_FIXED = {**_TEXT_FIXED, "num_channels": 3}
-_SCHEDULE_FIXED = {"skip_prk_steps": True, "clip_sample": False, "trained_betas": None}
-# Settings of a schedule and what diffusers takes where they are left out.
+_CLIP_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_VISION_FIXED = {**_CLIP_FIXED, "num_channels": 3}
+_SCHEDULE_FIXED = {
+    "trained_betas": None,
+    "clip_sample": False,
+    "thresholding": False,
+    "skip_prk_steps": True,
+}
+# Settings of a schedule that may be left out, and what diffusers takes then.
 _SCHEDULE = {
     "num_train_timesteps": 1000,
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "linear",
     "steps_offset": 0,
-    "set_alpha_to_one": False,
     "prediction_type": "epsilon",
+    "timestep_spacing": "leading",
 }
 _MOTION_FIXED = {
     "num_transformer_block": 1,
@@ -187,7 +189,7 @@ def vae_config(settings: Settings) -> VAEConfig:
 
 def text_config(settings: Settings) -> TextConfig:
     """Translate the config of transformers' `CLIPTextModel`."""
-    settings.require(_TEXT_FIXED)
+    settings.require(_CLIP_FIXED)
     return TextConfig(
         vocab_size=settings["vocab_size"],
         width=settings["hidden_size"],
@@ -219,13 +221,29 @@ def vision_config(settings: Settings, *, is_projected: bool = True) -> VisionCon
     )
 
 
-def schedule_config(settings: Settings) -> ScheduleConfig:
-    """Translate the config of diffusers' `PNDMScheduler` or `DDIMScheduler`."""
+def schedule_config(
+    settings: Settings, scheduler: Literal["DDIMScheduler", "PNDMScheduler"] = "DDIMScheduler"
+) -> ScheduleConfig:
+    """Translate the arguments of diffusers' `DDIMScheduler` or `PNDMScheduler`.
+
+    Args:
+        settings: The published config.
+        scheduler: Which of them it belongs to, unless it says so itself.
+
+    Raises:
+        UserError: Something is missing or not supported.
+    """
     settings.require(_SCHEDULE_FIXED)
+    is_plms = settings.get("_class_name", scheduler) == "PNDMScheduler"
     published = {name: settings.get(name, default) for name, default in _SCHEDULE.items()}
-    is_plms = settings.get("_class_name", "PNDMScheduler") == "PNDMScheduler"
+    published |= {name: settings[name] for name in ("beta_start", "beta_end", "beta_schedule")}
+    published |= {
+        "rescale_zero_terminal_snr": settings.get("rescale_betas_zero_snr", False),
+        "set_alpha_to_one": settings.get("set_alpha_to_one", not is_plms),
+        "sampler": "plms" if is_plms else "ddim",
+    }
     try:
-        return ScheduleConfig.from_dict({**published, "sampler": "plms" if is_plms else "ddim"})
+        return ScheduleConfig.from_dict(published)
     except ValueError as error:
         raise UserError(f"{settings.path}: {error}") from error
 

@@ -89,7 +89,9 @@ def _config(inputs: Inputs, sd14: Path, clip: Path, sources, image_size) -> Drea
             unet=dataclasses.replace(spatial, in_channels=channels),
             image_encoder=vision_config(settings(clip, "clip", "config.json"), is_projected=False),
             adapter=_adapter_config(sources["adapter"], autoencoder),
-            schedule=schedule_config(settings(sd14, "sd14", "scheduler/scheduler_config.json")),
+            schedule=schedule_config(
+                settings(sd14, "sd14", "scheduler/scheduler_config.json"), "PNDMScheduler"
+            ),
             image_size=image_size,
             num_poses=(channels - autoencoder.latent_channels) // 2,
         )

@@ -73,6 +73,8 @@ class Denoising:
     """Classifier-free guidance, 1 means off; the model's own value if left out."""
     seed: int = 0
     """Seed of the noise and of the propagation."""
+    window_stride: int = 1
+    """Levels of closed windows: of neighbouring frames, of every second one, of every fourth."""
     closed_windows: bool = False
     """Let the last window wrap around to the first frames, as the published samplers do."""
     tiled_noise: bool = False
@@ -82,16 +84,27 @@ class Denoising:
     do."""
     blend_background: bool = False
     """Show the reference outside the people; for still backgrounds."""
+    interpolate: int = 1
+    """Decode this many times as many frames, the ones between as blends of latents."""
+    blend: Literal["linear", "spherical"] = "linear"
+    """How latents are blended."""
+    cache_gib: float = 4.0
+    """Most memory for reference features that serve all steps; beyond it they are encoded anew."""
 
     def options(self):
         """Return the pipeline's options."""
         from tpc_jax.pipeline import AnimateOptions
 
-        for name in ("group_size", "steps"):
+        for name in ("group_size", "steps", "window_stride", "interpolate"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.window_stride > 1 and not self.closed_windows:
+            raise UserError("--window-stride needs --closed-windows")
+        if self.interpolate > 1 and self.blend_background:
+            raise UserError("--interpolate and --blend-background exclude each other")
         values = dataclasses.asdict(self)
+        values["cache_bytes"] = int(values.pop("cache_gib") * 2**30)
         routing = values.pop("routing") if values.pop("tpc") else None
         values.pop("routing", None)
         return AnimateOptions(routing=routing, policy=values.pop("propagation"), **values)
@@ -134,6 +147,7 @@ def animate(
     out: Path,
     model: str = "tiny",
     prompt: str | None = None,
+    size: str | None = None,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     compare: bool = False,
 ) -> None:
@@ -146,6 +160,7 @@ def animate(
         out: Video to write, mp4 or gif.
         model: "tiny", the embedded model, or the folder of a trained or converted one.
         prompt: Text for models that read one; empty if left out.
+        size: Size of the pictures as WIDTHxHEIGHT, for models that allow several.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
         compare: Write reference, pose, result without and result with TPC side by side.
     """
@@ -163,8 +178,9 @@ def animate(
         raise UserError("--compare shows both results; leave out --no-tpc")
     with _stage("reading"):
         reference, driving = _read(inputs)
-        animator, params = load_animator(model, _dtype(dtype), prompt)
-        pose = pose_pictures(driving, animator.image_size, animator.pose_kind)
+        animator, params = load_animator(model, _dtype(dtype), prompt, _size(size))
+        people = max(1, len(reference.masks))
+        pose = pose_pictures(driving, animator.image_size, animator.pose_kind, people)
     options = options.resolve(animator)
     try:
         step_table(animator.schedule, options.steps)
@@ -186,8 +202,9 @@ def animate(
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
+        pose = pose[np.arange(len(video)) // options.interpolate]
         video = side_by_side([still, pose, plain, video])
-    write_video(out, enlarge(video), driving.fps)
+    write_video(out, enlarge(video), driving.fps * options.interpolate)
     print(f"wrote {out}")
 
 
@@ -311,6 +328,16 @@ def _read(inputs: Inputs):
         masks_path=inputs.target_masks,
     )
     return reference, driving
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Read WIDTHxHEIGHT as (height, width)."""
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UserError(f"--size must be WIDTHxHEIGHT, such as 512x784, got {text}")
+    return int(height), int(width)
 
 
 def _dtype(name: str) -> str:

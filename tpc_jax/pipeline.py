@@ -36,9 +36,12 @@ from tpc_jax.io.images import read_image, read_mask
 from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.densepose import PALETTE, is_densepose, render_densepose
+from tpc_jax.pose.dwpose import draw_motion, whole_body
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
+from tpc_jax.pose.openpose import CANVAS
 from tpc_jax.pose.reading import Driving, divide_masks, read_reference_keypoints
+from tpc_jax.sampler.interpolate import interpolate
 from tpc_jax.warp.warp import warp_image_and_mask
 
 
@@ -233,14 +236,19 @@ def animate_clip(
         start: Start latents in place of drawn ones, repeats of the last frame included; used up.
 
     Returns:
-        Frames at the model's size, without letterbox bars.
+        Frames at the model's size, without letterbox bars; with `options.interpolate` n frames
+        become (n - 1) times that, plus 1.
 
     Raises:
         UserError: The animator wants a DensePose rendering and the motion is none.
-        ValueError: Calibrated references or start latents are missing or of the wrong length.
+        ValueError: Calibrated references or start latents are missing or of the wrong length, or
+            blended frames are to show the reference's background.
     """
     size, num_frames = animator.image_size, len(driving.frames)
     options = options.resolve(animator)
+    if options.blend_background and options.interpolate > 1:
+        raise ValueError("blend_background needs the masks of every frame: leave out interpolate")
+    params = animator.with_reference(params, reference.image)
     clip = canvas_clip(animator, reference, driving, calibrated, options)
     conditions = encode_clip(animator, params, clip, options)
     latents = start_latents(animator, num_frames, options) if start is None else start
@@ -251,7 +259,8 @@ def animate_clip(
     for index, denoised in enumerate(steps):
         latents = jax.block_until_ready(denoised)
         progress(index)
-    frames = decode_clip(animator, params, latents[:num_frames])
+    latents = interpolate(latents[:num_frames], options.interpolate, options.blend)
+    frames = decode_clip(animator, params, latents)
     if options.blend_background:
         frames = _blend(frames, reference, clip)
     return crop_to_content(frames, driving.frames.shape[1:3], size)
@@ -288,7 +297,7 @@ def canvas_clip(
         background = fit_images(empty_background(reference.image, reference.masks.any(0)), size)
     return CanvasClip(
         fit_images(reference.image, size),
-        pose_pictures(driving, size, animator.pose_kind),
+        pose_pictures(driving, size, animator.pose_kind, max(1, len(reference.masks))),
         background,
         fit_masks(reference.masks, size),
         fit_images(calibrated.images if calibrated else np.zeros((*shape, 3), np.uint8), size),
@@ -298,7 +307,7 @@ def canvas_clip(
 
 
 def pose_pictures(
-    driving: Driving, size: tuple[int, int], kind: PoseKind = "house"
+    driving: Driving, size: tuple[int, int], kind: PoseKind = "house", num_people: int = 1
 ) -> UInt8[np.ndarray, "frames height width 3"]:
     """Return the motion as an animator wants to see it.
 
@@ -306,13 +315,18 @@ def pose_pictures(
         driving: The motion.
         size: (height, width) of the canvas.
         kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
-            DensePose rendering itself, or part maps painted as one.
+            DensePose rendering itself, or part maps painted as one. "dwpose": the people of a
+            keypoint file as DWPose draws them, else the skeleton rendering itself, else skeletons
+            of the bodies alone.
+        num_people: People that skeletons are drawn of, the surest ones.
 
     Raises:
         UserError: A DensePose rendering is wanted and the motion is none.
     """
     if kind == "densepose":
         return _densepose_pictures(driving, size)
+    if kind == "dwpose":
+        return fit_images(_dwpose_pictures(driving, num_people), size)
     if driving.parts is not None:
         return PART_COLORS[fit_parts(driving.parts, size)]
     placement = placement_on(driving.frames.shape[1:3], size)
@@ -334,3 +348,15 @@ def _densepose_pictures(driving: Driving, size: tuple[int, int]):
     is_rendering = is_densepose(driving.frames[:: max(1, len(driving.frames) // 8)])
     frames = driving.frames if is_rendering else render_densepose(driving.parts)
     return fit_images(frames, size, tuple(PALETTE[0].tolist()))
+
+
+def _dwpose_pictures(driving: Driving, num_people: int):
+    people = driving.people
+    if people is None:
+        if driving.kind == "openpose":
+            return driving.frames
+        points = np.concatenate(
+            [np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)[..., None]], -1
+        )
+        people = whole_body(points, "coco-17")
+    return draw_motion(people, driving.frames.shape[1:3], CANVAS, num_people)

@@ -18,7 +18,6 @@ from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.conditioning.clip_pixels import clip_pixels
 from tpc_jax.model import params as P
-from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.config import (
     Config,
     MotionConfig,
@@ -187,21 +186,17 @@ class AnimateAnyoneAnimator(ConfiguredAnimator):
         del params, latents, timestep
         return pose
 
-    def denoise(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...] | None,
-        control: Float[Array, "batch frames h w pose_channels"],
-    ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the velocity of windows; None for references is the unconditional half."""
+    def _inputs(self, params, latents, timesteps, references, control):
+        """Leave the unconditional half without the reference's embedding, but not the pose."""
         embedding = params[CONTEXT]
         context = jnp.zeros_like(embedding) if references is None else embedding
-        return self._bind("unet", params)(
-            latents, timesteps, context=_repeat(context, len(latents)), pose=control,
-            references=references,
-        )  # fmt: skip
+        return {
+            "latents": latents,
+            "timesteps": timesteps,
+            "context": _repeat(context, len(latents)),
+            "pose": control,
+            "references": references,
+        }
 
 
 def _repeat(context: Float[Array, "tokens width"], count: int):

@@ -149,7 +149,8 @@ class ConfiguredAnimator:
         control: PyTree[Float[Array, "batch frames *_shape"]],
     ) -> Float[Array, "batch frames h w channels"]:
         """Predict for windows; None for references is the unconditional half."""
-        raise NotImplementedError
+        inputs = self._inputs(params, latents, timesteps, references, control)
+        return self._bind("unet", params)(**inputs)
 
     def denoise_branches(
         self,
@@ -162,6 +163,24 @@ class ConfiguredAnimator:
         """Predict for windows without and with references, by two calls."""
         unconditional = self.denoise(params, latents, timesteps, None, control)
         return unconditional, self.denoise(params, latents, timesteps, references, control)
+
+    def attention_weights(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: PyTree[Float[Array, "batch frames *_shape"]],
+        image: int,
+        points: Float[np.ndarray, "points 2"],
+    ) -> tuple[tuple[Float[Array, "points _keys"], ...] | None, ...]:
+        """Return what a few points of one frame attend to (see `UNet.attention_weights`)."""
+        inputs = self._inputs(params, latents, timesteps, references, control)
+        return self._bind("unet", params).attention_weights(**inputs, image=image, points=points)
+
+    def _inputs(self, params, latents, timesteps, references, control) -> dict[str, Any]:
+        """Return the arguments with which the denoiser is called."""
+        raise NotImplementedError
 
     def _bind(self, name: str, params: Params):
         return P.bind(self.networks[name], params[name])

@@ -22,6 +22,7 @@ from tpc_jax.animators.references import (
 from tpc_jax.conditioning.composite import paste
 from tpc_jax.conditioning.masks import Routing, cell_visibility, is_restricted, pool
 from tpc_jax.errors import UserError
+from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Params, num_bytes
 from tpc_jax.propagation.groups import num_groups
 from tpc_jax.propagation.propagate import Policy, representatives
@@ -330,6 +331,37 @@ def _network(
     animator: Animator, params: Params, conditions: ClipConditions, row: Row, options, slots
 ) -> WindowNetwork:
     """Bind the animator to what it reads at one step; repeated frames read what the last reads."""
+    num_frames = len(conditions.pose)
+    timestep = row.timestep.astype(jnp.float32)
+    read = window_reader(animator, params, conditions, row, options, slots)
+
+    def control(latents, frames, row):
+        pose = conditions.pose[jnp.minimum(frames, num_frames - 1)]
+        return animator.control(params, latents, timestep, pose)
+
+    def predict(latents, frames, row, control, *, is_guided: bool):
+        control = jax.tree.map(lambda x: x[None], control)
+        inputs = (params, latents[None], timestep[None], read(frames), control)
+        if not is_guided:
+            return (animator.denoise(*inputs)[0],)
+        return tuple(branch[0] for branch in animator.denoise_branches(*inputs))
+
+    return WindowNetwork(control, predict)
+
+
+def window_reader(
+    animator: Animator, params: Params, conditions: ClipConditions, row: Row, options, slots
+) -> Callable[[Any], tuple[ReferenceTokens | None, ...]]:
+    """Return the function from the frames of a window to what they read at one step.
+
+    Args:
+        animator: The model's functions.
+        params: The model's parameters.
+        conditions: What is encoded once per clip.
+        row: The step.
+        options: Denoising options, resolved.
+        slots: How many propagation groups a window touches at most.
+    """
     references, num_frames = conditions.references, len(conditions.pose)
     timestep = row.timestep.astype(jnp.float32)
 
@@ -346,21 +378,12 @@ def _network(
         key = jax.random.key(options.seed)
         chosen = representatives(key, row.index, num_frames, options.group_size)
 
-    def control(latents, frames, row):
-        pose = conditions.pose[jnp.minimum(frames, num_frames - 1)]
-        return animator.control(params, latents, timestep, pose)
-
-    def predict(latents, frames, row, control, *, is_guided: bool):
+    def read(frames):
         frames = jnp.minimum(frames, num_frames - 1)
         groups = window_groups(frames, chosen, options.group_size, slots)
-        read = window_references(references, shared, frames, groups, encode)
-        control = jax.tree.map(lambda x: x[None], control)
-        inputs = (params, latents[None], timestep[None], read, control)
-        if not is_guided:
-            return (animator.denoise(*inputs)[0],)
-        return tuple(branch[0] for branch in animator.denoise_branches(*inputs))
+        return window_references(references, shared, frames, groups, encode)
 
-    return WindowNetwork(control, predict)
+    return read
 
 
 def decode_clip(

@@ -227,3 +227,35 @@ class Animator(Protocol):
         last one, and without references the first one. What they have in common may run once.
         """
         ...
+
+
+@runtime_checkable
+class ReferenceReader(Animator, Protocol):
+    """An animator whose reading of the reference can be looked at."""
+
+    def attention_weights(
+        self,
+        params: Params,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        references: tuple[ReferenceTokens | None, ...],
+        control: PyTree[Float[Array, "batch frames *_shape"]],
+        image: int,
+        points: Float[np.ndarray, "points 2"],
+    ) -> tuple[tuple[Float[Array, "points _keys"], ...] | None, ...]:
+        """Return what a few points of one frame attend to.
+
+        Args:
+            params: As for `denoise`.
+            latents: As for `denoise`.
+            timesteps: As for `denoise`.
+            references: As for `denoise`.
+            control: As for `denoise`.
+            image: Number of the frame among batch times frames.
+            points: (x, y) as shares of the frame's width and height, in [0, 1).
+
+        Returns:
+            Per transformer the weights of the frame's own tokens and of each part that is read,
+            averaged over heads; None where nothing is read.
+        """
+        ...

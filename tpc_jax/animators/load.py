@@ -49,6 +49,7 @@ def load_animator(
     model: str | Path = EMBEDDED,
     dtype: jnp.dtype | type | str = jnp.float32,
     prompt: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> LoadedModel:
     """Load a stored model.
 
@@ -56,10 +57,11 @@ def load_animator(
         model: "tiny" for the embedded model, or a folder made by training or conversion.
         dtype: Type to compute in.
         prompt: Text to animate by; None is the empty one, which needs no text encoder.
+        size: Height and width of the pictures in pixels; None is the model's own.
 
     Raises:
         UserError: The folder is not a model, or one that this version does not know; or it reads no
-            prompts.
+            prompts, or makes no pictures of this size.
     """
     directory = model_folder(model)
     config = read_config(directory)
@@ -68,6 +70,10 @@ def load_animator(
         known = ", ".join(SYSTEMS)
         raise UserError(f"{directory}: animator {name!r} is unknown; known: {known}")
     make_config, make_animator, networks = SYSTEMS[name]
+    if size is not None:
+        if not isinstance(config.get("image_size"), list):
+            raise UserError(f"{directory}: makes pictures of one size; leave out the size")
+        config["image_size"] = size
     try:
         animator = make_animator(make_config.from_dict(config))
     except (TypeError, ValueError) as error:

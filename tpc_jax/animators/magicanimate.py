@@ -179,21 +179,6 @@ class MagicAnimateAnimator(ConfiguredAnimator):
         controlnet = self._bind("controlnet", params)
         return controlnet.residuals(latents, jnp.full(count, timestep), pose, context)
 
-    def denoise(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...] | None,
-        control: Residuals,
-    ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the noise of windows; None for references is the unconditional half."""
-        text = params["context"][EMPTY_PROMPT] if references is None else self._prompt(params)
-        return self._bind("unet", params)(
-            latents, timesteps, context=_repeat(text, len(latents)), references=references,
-            residuals=_per_image(control),
-        )  # fmt: skip
-
     def denoise_branches(
         self,
         params: Params,
@@ -215,6 +200,17 @@ class MagicAnimateAnimator(ConfiguredAnimator):
             latents, timesteps, context=_repeat(self._prompt(params), len(latents)),
             references=references, residuals=_per_image(control),
         )  # fmt: skip
+
+    def _inputs(self, params, latents, timesteps, references, control):
+        """Give the unconditional half the empty prompt."""
+        text = params["context"][EMPTY_PROMPT] if references is None else self._prompt(params)
+        return {
+            "latents": latents,
+            "timesteps": timesteps,
+            "context": _repeat(text, len(latents)),
+            "references": references,
+            "residuals": _per_image(control),
+        }
 
     def _prompt(self, params: Params) -> Float[Array, "tokens width"]:
         return params["context"].get(PROMPT, params["context"][EMPTY_PROMPT])

@@ -16,7 +16,6 @@ from tpc_jax.animators.base import ConfiguredAnimator
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.model import params as P
-from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.config import Config, MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.pose_net import PoseNet
@@ -163,20 +162,13 @@ class TinyAnimator(ConfiguredAnimator):
         del params, latents, timestep
         return pose
 
-    def denoise(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...] | None,
-        control: Float[Array, "batch frames h w pose_channels"],
-    ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the clean latents of windows; None for references is the unconditional half.
+    def _inputs(self, params, latents, timesteps, references, control):
+        """Hand the network the best linear guess of the clean latents.
 
-        The network sees the best linear guess of the clean latents: unscaled noise, which says
-        nothing, would drown the pose and the position in its first features.
+        Unscaled noise, which says nothing, would drown the pose and the position in its first
+        features.
         """
+        del params
         signal = jnp.asarray(np.sqrt(alphas_cumprod(self.schedule)), latents.dtype)
         guess = latents * signal[timesteps.astype(jnp.int32)][:, None, None, None, None]
-        unet = self._bind("unet", params)
-        return unet(guess, timesteps, pose=control, references=references)
+        return {"latents": guess, "timesteps": timesteps, "pose": control, "references": references}

@@ -186,6 +186,11 @@ class PoseNetConfig(Config):
     block_out_channels: tuple[int, ...] = (16, 32, 96, 256)
     out_channels: int = 320
 
+    @property
+    def downscale(self) -> int:
+        """Pixels per cell of the features along one side."""
+        return 2 ** (len(self.block_out_channels) - 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig(Config):

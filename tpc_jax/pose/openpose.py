@@ -46,14 +46,14 @@ def openpose_from_coco(keypoints: Keypoints, tau: float = 0.3) -> Keypoints:
         tau: A shoulder is visible if its confidence is above this.
 
     Returns:
-        NumPy keypoints `[*batch 18]`.
+        NumPy keypoints `[*batch 18]` of the same type.
 
     Source:
         The DWPose annotator.
     """
-    xy, conf = np.asarray(keypoints.xy, np.float32), np.asarray(keypoints.conf, np.float32)
-    joints = np.zeros((*conf.shape[:-1], NUM_JOINTS, 2), np.float32)
-    certainty = np.zeros((*conf.shape[:-1], NUM_JOINTS), np.float32)
+    xy, conf = np.asarray(keypoints.xy), np.asarray(keypoints.conf)
+    joints = np.zeros((*conf.shape[:-1], NUM_JOINTS, 2), xy.dtype)
+    certainty = np.zeros((*conf.shape[:-1], NUM_JOINTS), conf.dtype)
     order = list(COCO_FROM_OPENPOSE_18)
     joints[..., order, :], certainty[..., order] = xy, conf
     shoulders = [5, 6]
@@ -86,10 +86,30 @@ def draw_skeleton(
     Source:
         Style of the DWPose annotator.
     """
-    people = openpose_from_coco(keypoints, tau)
+    radius = stroke_radius(height, width) if radius is None else radius
+    return draw_body(openpose_from_coco(keypoints, tau), height, width, tau=tau, radius=radius)
+
+
+def draw_body(
+    people: Keypoints, height: int, width: int, *, tau: float, radius: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """Draw joints and limbs of the people of one frame.
+
+    Args:
+        people: NumPy OpenPose-18 keypoints `[people 18]` in pixels of the canvas.
+        height: Canvas height in pixels.
+        width: Canvas width in pixels.
+        tau: Joints with confidence above this are drawn, limbs between two of them.
+        radius: Half width of limbs and radius of joints in pixels.
+
+    Returns:
+        RGB canvas.
+
+    Source:
+        `draw_bodypose` of Moore-AnimateAnyone's `dwpose/util.py`.
+    """
     xy = np.nan_to_num(np.asarray(people.xy))
     visible = (np.asarray(people.conf) > tau) & np.isfinite(people.xy).all(axis=-1)
-    radius = stroke_radius(height, width) if radius is None else radius
     canvas = np.zeros((height, width, 3), np.uint8)
     for limb, (start, end) in enumerate(LIMBS):
         for person in np.flatnonzero(visible[:, start] & visible[:, end]):

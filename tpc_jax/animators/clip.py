@@ -78,6 +78,7 @@ class AnimateOptions:
         cache_bytes: Most memory for reference features that serve all steps. If those of all
             calibrated pictures do not fit, they are encoded anew at every step.
         sampler: How a step is taken; None takes the animator's default.
+        stretch_levels: Whether every finished frame is stretched from black to white.
     """
 
     routing: Routing | Literal["auto"] | None = "auto"
@@ -95,6 +96,7 @@ class AnimateOptions:
     blend: Blend = "linear"
     cache_bytes: int = 4 * 2**30
     sampler: Sampler | None = None
+    stretch_levels: bool = False
 
     def resolve(self, animator: Animator) -> "AnimateOptions":
         """Fill in the animator's defaults.

@@ -15,9 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import _fullsize_step
-import _published
-
 GIB = 2**30
 # Module with the weights, folders and options of the converter, height and width.
 MODELS = {
@@ -37,11 +34,15 @@ def main() -> None:
     parser.add_argument("--stage", choices=["all", "write", "denoise"], default="all")
     options = parser.parse_args()
     module, folders, size = MODELS[options.model]
+    # Imported where they are needed, so that each process holds its own libraries only.
     if options.stage == "write":
-        published = importlib.import_module(module).published(_published.Sizes())
-        for network in published:
+        import _published
+
+        for network in importlib.import_module(module).published(_published.Sizes()):
             _published.write(options.folder, network)
     elif options.stage == "denoise":
+        import _fullsize_step
+
         _fullsize_step.denoise(options.folder / "model", options.dtype, size)
     else:
         run_all(options.folder, options.dtype, options.model, folders)

@@ -46,6 +46,14 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True)
+class GivenInputs(Inputs):
+    """A reference picture and a motion, or neither for a built-in misaligned person."""
+
+    reference: Path | None = None
+    driving: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Fit:
     """How the reference is fitted to the motion."""
 
@@ -214,6 +222,69 @@ def animate(
         pose = show_pose(pose[np.arange(len(video)) // options.interpolate])
         video = side_by_side([still, pose, plain, video])
     write_video(out, enlarge(video), driving.fps * options.interpolate)
+    print(f"wrote {out}")
+
+
+def inspect_attention(
+    inputs: Annotated[GivenInputs, tyro.conf.OmitArgPrefixes],
+    fit: Annotated[Fit, tyro.conf.OmitArgPrefixes],
+    denoising: Annotated[Denoising, tyro.conf.OmitArgPrefixes],
+    out: Path = Path("attention.png"),
+    model: str = "tiny",
+    size: str | None = None,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    keypoints: tuple[str, ...] = ("left_shoulder", "right_wrist", "left_knee"),
+    frame: int = 0,
+    step: int = 0,
+) -> None:
+    """Show what body parts of one frame attend to in the reference, without and with TPC.
+
+    Args:
+        inputs: A reference picture and a motion; a built-in misaligned person if both are left
+            out.
+        fit: How the reference is fitted.
+        denoising: How the clip is denoised; each frame reads its own calibrated picture.
+        out: Picture to write.
+        model: "tiny", the embedded model, or the folder of a trained or converted one that reads
+            its reference by self-attention.
+        size: Size of the pictures as WIDTHxHEIGHT, for models that allow several.
+        dtype: Type to compute in; auto takes bfloat16 on accelerators.
+        keypoints: COCO names of the body parts.
+        frame: Number of the frame, from 0.
+        step: Number of the denoising step, from 0.
+    """
+    from tpc_jax.animators.interface import ReferenceReader
+    from tpc_jax.animators.load import load_animator
+    from tpc_jax.evaluate.demo import demo_case
+    from tpc_jax.report import attention
+
+    if (inputs.reference is None) != (inputs.driving is None):
+        raise UserError("give both --reference and --driving, or neither for a built-in person")
+    options = denoising.options()
+    if options.routing is None:
+        raise UserError("both runs are shown; leave out --no-tpc")
+    with _stage("reading"):
+        animator, params = load_animator(model, _dtype(dtype), size=_size(size))
+        if not isinstance(animator, ReferenceReader):
+            raise UserError(f"{model}: does not read its reference by self-attention")
+        if inputs.reference is None:
+            case = demo_case(animator.image_size[0])
+            reference, driving = case.reference, case.driving
+        else:
+            reference, driving = _read(inputs)
+    with _stage("calibrating"):
+        clip = _calibrate(reference, driving, fit)
+    with _stage("looking"):
+        inspection = attention.inspect_attention(
+            animator, params, reference, driving, clip, options,
+            keypoints=keypoints, frame=frame, step=step,
+        )  # fmt: skip
+        attention.write_inspection(out, inspection)
+    without = attention.near_match(inspection.without_tpc)
+    with_tpc = [attention.near_match(look) for look in inspection.with_tpc]
+    print(f"{'attention at its own body part':32}{'without TPC':>12}{'with TPC':>10}")
+    for name, before, *after in zip(keypoints, without, *with_tpc, strict=True):
+        print(f"{name:32}{before:>12.1%}{sum(after):>10.1%}")
     print(f"wrote {out}")
 
 
@@ -390,6 +461,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands = {
         "calibrate": calibrate,
         "animate": animate,
+        "inspect-attention": inspect_attention,
         "demo": demo,
         "train": train,
         "sensitivity": sensitivity,

@@ -22,7 +22,7 @@ from tpc_jax.animators.tokens import (
     frame_context,
     null_context,
 )
-from tpc_jax.conditioning.canvas import Fit
+from tpc_jax.conditioning.canvas import Fit, fit_images
 from tpc_jax.conditioning.clip_pixels import centre_pixels
 from tpc_jax.conditioning.masks import Routing
 from tpc_jax.model import params as P
@@ -180,7 +180,8 @@ class DreamPoseAnimator(TokenAnimator):
         mask: Bool[np.ndarray, "height width"] | None = None,
     ) -> Params:
         """Return the parameters with the reference's latents, from which a run starts."""
-        pixels = jnp.asarray(self.read_pictures(image[None], mask), jnp.float32)
+        del mask
+        pixels = jnp.asarray(fit_images(image[None], self.image_size, fit=self.fit), jnp.float32)
         encode = jax.jit(lambda params, pixels: self.encode({"vae": params}, pixels / 127.5 - 1.0))
         return {**params, SCENE: encode(params["vae"], pixels)[0]}
 

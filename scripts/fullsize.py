@@ -2,7 +2,8 @@
 
 Random weights are written in the published layout (about 11 GB), converted by the command, and one
 step is run on 4 frames (MagicAnimate and DisCo 256x256 pixels, AnimateAnyone 256x384; DreamPose 2
-frames of 512x640) with one calibrated person. Every stage is a process of its own, of which time and peak memory are printed.
+frames of 512x640) with one calibrated person. Every stage is a process of its own, of which time
+and peak memory are printed.
 """
 
 import argparse

@@ -18,8 +18,8 @@ from tpc_jax.errors import UserError
 
 Method = Literal["lts", "all", "face", "clip"]
 Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
-RoutingName = Literal["open", "masked", "union", "replace", "composite"]
-Kind = Literal["auto", "densepose", "openpose", "rgb"]
+RoutingName = Literal["auto", "open", "masked", "union", "replace", "composite"]
+Kind = Literal["auto", "densepose", "openpose", "rgb", "uv"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Inputs:
     """Picture of the person."""
     driving: Path
     """Motion: a DensePose or skeleton rendering, or any video with --driving-keypoints (mp4, gif,
-    folder of pictures, npz)."""
+    folder of pictures, npz); or a folder of DensePose coordinates (npy)."""
     reference_keypoints: Path | None = None
     """Keypoints of the picture: own, COCO, mmpose or OpenPose JSON."""
     reference_mask: Path | None = None
@@ -39,6 +39,8 @@ class Inputs:
     """Keypoints of the motion; decoded from a rendering if left out."""
     target_masks: Path | None = None
     """Person masks of the motion (npz, video or folder); decoded or drawn if left out."""
+    driving_uv: Path | None = None
+    """DensePose coordinates of the motion (npy), for models that read them beside a rendering."""
     driving_kind: Kind = "auto"
     """What the motion shows."""
 
@@ -69,16 +71,20 @@ class Denoising:
 
     tpc: bool = True
     """Whether calibrated references are used."""
-    routing: RoutingName = "composite"
-    """What the denoiser reads of the calibrated picture beside the original."""
+    routing: RoutingName = "auto"
+    """What the denoiser reads of the calibrated picture beside the original; auto is composite, or
+    open for models that read pictures as tokens."""
     group_size: int = 4
     """Frames that share one calibrated picture at a step (iterative propagation)."""
     propagation: Literal["random", "first"] = "random"
     """How the group's picture is chosen at each step."""
     steps: int | None = None
     """Denoising steps; the model's own number if left out."""
-    guidance_scale: float | None = None
-    """Classifier-free guidance, 1 means off; the model's own value if left out."""
+    guidance_scale: tuple[float, ...] | None = None
+    """Classifier-free guidance, 1 means off; the model's own value if left out. DreamPose takes two
+    numbers: of the reference and of the pose."""
+    sampler: Literal["ddim", "plms"] | None = None
+    """How a step is taken; the model's own way if left out."""
     seed: int = 0
     """Seed of the noise and of the propagation."""
     window_stride: int = 1
@@ -92,6 +98,8 @@ class Denoising:
     do."""
     blend_background: bool = False
     """Show the reference outside the people; for still backgrounds."""
+    stretch_levels: bool = False
+    """Stretch every finished frame from black to white, as DreamPose's release does."""
     interpolate: int = 1
     """Decode this many times as many frames, the ones between as blends of latents."""
     blend: Literal["linear", "spherical"] = "linear"
@@ -174,12 +182,12 @@ def animate(
     """
     import numpy as np
 
+    from tpc_jax.animators.clip import clip_table
     from tpc_jax.animators.cost import estimate_clip
     from tpc_jax.animators.load import load_animator
     from tpc_jax.io.video import write_video
-    from tpc_jax.pipeline import animate_clip, pose_pictures
+    from tpc_jax.pipeline import animate_clip, pose_pictures, show_pose
     from tpc_jax.report.sheets import enlarge, side_by_side
-    from tpc_jax.sampler.schedule import step_table
 
     options = denoising.options()
     if compare and options.routing is None:
@@ -188,10 +196,11 @@ def animate(
         reference, driving = _read(inputs)
         animator, params = load_animator(model, _dtype(dtype), prompt, _size(size))
         people = max(1, len(reference.masks))
-        pose = pose_pictures(driving, animator.image_size, animator.pose_kind, people)
+        size_and_kind = (animator.image_size, animator.pose_kind)
+        pose = pose_pictures(driving, *size_and_kind, people, fit=animator.fit)
     options = options.resolve(animator)
     try:
-        step_table(animator.schedule, options.steps)
+        table = clip_table(animator, options)
     except ValueError as error:
         raise UserError(f"--steps: {error}") from error
     clip = None
@@ -203,14 +212,14 @@ def animate(
     print(estimate, file=sys.stderr)
 
     def run(name: str, options):
-        with _bar(name, options.steps) as update:
+        with _bar(name, len(table.timestep)) as update:
             return animate_clip(animator, params, reference, driving, clip, options, update)
 
     video = run("denoising", options)
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
-        pose = pose[np.arange(len(video)) // options.interpolate]
+        pose = show_pose(pose[np.arange(len(video)) // options.interpolate])
         video = side_by_side([still, pose, plain, video])
     write_video(out, enlarge(video), driving.fps * options.interpolate)
     print(f"wrote {out}")
@@ -398,6 +407,7 @@ def _read(inputs: Inputs):
         kind=inputs.driving_kind,
         keypoints_path=inputs.driving_keypoints,
         masks_path=inputs.target_masks,
+        uv_path=inputs.driving_uv,
     )
     return reference, driving
 

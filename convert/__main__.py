@@ -7,6 +7,7 @@ from typing import Literal
 
 import tyro
 
+from convert.feature_commands import FEATURE_COMMANDS
 from tpc_jax.errors import UserError
 
 # The heavy imports (JAX, Flax) are in the commands, so that --help is quick.
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; user errors end as a message and exit code 2, Ctrl-C as 130."""
     # Ended from outside, the half-written folder is removed as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    commands = {"magicanimate": magicanimate}
+    commands = {"magicanimate": magicanimate, **FEATURE_COMMANDS}
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="python -m convert", args=arguments)
     except UserError as error:

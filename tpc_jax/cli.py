@@ -20,6 +20,7 @@ Method = Literal["lts", "all", "face", "clip"]
 Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
 RoutingName = Literal["open", "masked", "union", "replace", "composite"]
 Kind = Literal["auto", "densepose", "openpose", "rgb"]
+Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,6 +283,37 @@ def sensitivity(
     print(f"wrote {out / 'sensitivity.md'} and {out / 'sensitivity.png'}")
 
 
+def make_split(
+    data: str,
+    case: Case,
+    out: Path,
+    pairs: int = 64,
+    frames: int = 8,
+    step: int = 1,
+    seed: int = 0,
+) -> None:
+    """Draw pairs of references and motions that are misaligned in one way, and list them.
+
+    Args:
+        data: synthetic, tiktok:FOLDER, tiktok:FOLDER:test, tiktok-tsv:NAME_images.tsv, ted:LIST.txt
+            or ted:FOLDER.
+        case: How reference and motion differ.
+        out: Manifest to write, JSON; it holds no pictures.
+        pairs: Number of pairs.
+        frames: Frames of each motion.
+        step: Distance of these frames in the clip.
+        seed: Seed of the draws.
+    """
+    from tpc_jax.datasets import open_dataset, write_split
+    from tpc_jax.datasets.make_split import make_split as draw
+
+    if min(pairs, frames, step) < 1:
+        raise UserError("--pairs, --frames and --step must be at least 1")
+    split = draw(open_dataset(data), case, num_pairs=pairs, num_frames=frames, step=step, seed=seed)
+    write_split(out, split)
+    print(f"wrote {out}: {len(split.pairs)} pairs, digest {split.digest}")
+
+
 def read_settings(path: Path) -> dict:
     """Read a TOML or JSON file of settings.
 
@@ -356,6 +388,7 @@ def main(arguments: list[str] | None = None) -> None:
         "demo": demo,
         "train": train,
         "sensitivity": sensitivity,
+        "make-split": make_split,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="tpc-jax", args=arguments)

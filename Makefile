@@ -3,18 +3,21 @@
 PYTHON ?= python3
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+REPORT_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint report clean
 
 help:
 	@echo 'make demo    install the package and animate a built-in misaligned case into out/demo'
 	@echo '             (DEMO_ARGS=--quick for a short run)'
 	@echo 'make test    install the development extra and run the tests (PYTEST_ARGS=...)'
 	@echo 'make lint    check style, formatting and types'
+	@echo 'make report  measure the built-in model on configs/splits and write docs/results.md'
+	@echo '             (hours on two cores; a stopped run goes on; REPORT_ARGS=...)'
 	@echo 'make clean   remove the virtual environment, caches and build products; out/ stays'
 	@echo 'PYTHON=...   the interpreter to build the virtual environment with, 3.11 or newer'
 
@@ -28,6 +31,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+report: $(VENV)/.installed
+	$(BIN)/python scripts/make_report.py $(REPORT_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

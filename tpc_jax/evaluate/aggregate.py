@@ -14,6 +14,9 @@ from tpc_jax.metrics.bootstrap import MeanInterval, bootstrap_mean
 from tpc_jax.metrics.frechet import feature_statistics, frechet_distance
 
 Rows = Mapping[tuple[str, str, str], Mapping[str, Any]]
+# Digest of the split, name of the pair.
+ClipKey = tuple[str, str]
+Scores = Mapping[str, Float[np.ndarray, " pairs"]]
 
 PLACED_SCORES = (
     *(f"{region}{score}" for region in ("", "foreground_", "background_", "face_")
@@ -27,7 +30,7 @@ HIGHER_IS_BETTER = frozenset(
     name for name in SCORES if name.endswith(("psnr", "ssim")) or "iou" in name
 )
 _NUM_RESAMPLES = 4000
-_SET_RESAMPLES = 100
+_SET_RESAMPLES = 50
 _QUANTILES = (0.025, 0.975)
 # Fewer clips give no covariance worth comparing.
 _LEAST_CLIPS = 8
@@ -63,34 +66,41 @@ class Result(NamedTuple):
     gains: dict[str, Interval]
 
 
-def collect(
-    rows: Rows, loaded: LoadedSplit, variant: str
-) -> dict[str, Float[np.ndarray, " pairs"]]:
+def keys_of(*splits: LoadedSplit) -> list[ClipKey]:
+    """Return the pairs of one split, or of several together."""
+    return [(s.split.digest, pair.name) for s in splits for pair in s.split.pairs]
+
+
+def collect(rows: Rows, keys: Sequence[ClipKey], variant: str) -> Scores:
     """Return every score of a variant in the order of the pairs; NaN where it is unknown."""
-    found = {name: np.full(len(loaded.split.pairs), np.nan) for name in SCORES}
-    for index, pair in enumerate(loaded.split.pairs):
-        row = rows.get((loaded.split.digest, pair.name, variant))
+    found = {name: np.full(len(keys), np.nan) for name in SCORES}
+    for index, key in enumerate(keys):
+        row = rows.get((*key, variant))
         for name, value in (row["scores"] if row else {}).items():
             found[name][index] = value
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 
-def aggregate(rows: Rows, loaded: LoadedSplit, variants: Sequence[Variant]) -> list[Result]:
-    """Summarise all variants of a split."""
-    tables = {variant: collect(rows, loaded, variant.name) for variant in variants}
+def gain(better: Scores, worse: Scores, name: str) -> Interval | None:
+    """Return the paired difference of two variants, positive where the first is better."""
+    if name not in better or name not in worse:
+        return None
+    sign = 1 if name in HIGHER_IS_BETTER else -1
+    return mean_interval(sign * (better[name] - worse[name]))
+
+
+def aggregate(rows: Rows, keys: Sequence[ClipKey], variants: Sequence[Variant]) -> list[Result]:
+    """Summarise all variants over the same pairs."""
+    tables = {variant: collect(rows, keys, variant.name) for variant in variants}
     plain = tables.get(Variant(NONE), {})
     results = []
-    for variant in variants:
-        scores = {n: i for n, v in tables[variant].items() if (i := mean_interval(v))}
+    for variant, table in tables.items():
+        scores = {n: i for n, values in table.items() if (i := mean_interval(values))}
         gains = {}
         if variant.method != NONE:
-            for name, values in tables[variant].items():
-                if name in plain:
-                    sign = 1 if name in HIGHER_IS_BETTER else -1
-                    gain = mean_interval(sign * (values - plain[name]))
-                    gains |= {name: gain} if gain else {}
+            gains = {name: i for name in table if (i := gain(table, plain, name))}
         if not variant.moves_pose:
-            scores |= set_scores(rows, loaded, variant.name)
+            scores |= set_scores(rows, keys, variant.name)
         results.append(Result(variant, scores, gains))
     return results
 
@@ -104,17 +114,16 @@ def mean_interval(values: Float[np.ndarray, " pairs"]) -> Interval | None:
     return Interval(*(float(x) for x in found), len(known))
 
 
-def set_scores(rows: Rows, loaded: LoadedSplit, variant: str) -> dict[str, Interval]:
+def set_scores(rows: Rows, keys: Sequence[ClipKey], variant: str) -> dict[str, Interval]:
     """Return Frechet distances of synthetic features between a variant's set and the truth's.
 
     Resampled sets lie farther apart than whole ones, as they hold fewer different clips; the
     interval is that of the resamples moved back by how much they do on average.
     """
-    digest = loaded.split.digest
     pairs = [
-        (rows[digest, pair.name, variant]["features"], rows[digest, pair.name, TRUTH]["features"])
-        for pair in loaded.split.pairs
-        if all((digest, pair.name, name) in rows for name in (variant, TRUTH))
+        (rows[*key, variant]["features"], rows[*key, TRUTH]["features"])
+        for key in keys
+        if (*key, variant) in rows and (*key, TRUTH) in rows
     ]
     if len(pairs) < _LEAST_CLIPS:
         return {}

@@ -9,7 +9,7 @@ from tpc_jax.animators.load import load_animator
 from tpc_jax.datasets import open_dataset, read_split
 from tpc_jax.datasets.splits import check_data
 from tpc_jax.errors import UserError
-from tpc_jax.evaluate.aggregate import Result, aggregate
+from tpc_jax.evaluate.aggregate import Result, aggregate, keys_of
 from tpc_jax.evaluate.evaluation import LoadedSplit, evaluate
 from tpc_jax.evaluate.page import write_page
 from tpc_jax.evaluate.tables import write_tables
@@ -79,7 +79,7 @@ def run_evaluation(
             num_videos=num_videos, progress=progress.update,
         )  # fmt: skip
     tables: dict[str, list[Result]] = {
-        loaded.name: aggregate(rows, loaded, variants) for loaded in splits
+        loaded.name: aggregate(rows, keys_of(loaded), variants) for loaded in splits
     }
     title = f"Evaluation of {Path(model).name} on {data.partition(':')[0]}"
     write_tables(out, title, tables)

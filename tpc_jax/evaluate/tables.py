@@ -86,7 +86,7 @@ def num_clips(results: Sequence[Result]) -> str:
     if not counts:
         return "no clips"
     low, high = min(counts), max(counts)
-    return f"{high} clips" if low == high else f"{low} to {high} clips"
+    return f"{high} clips" + (f", some scores {low} at least" if low < high else "")
 
 
 def markdown_page(title: str, tables: Mapping[str, Sequence[Result]]) -> str:

@@ -5,6 +5,8 @@ joints are. Clips: it tells how joints move from frame to frame, and true clips 
 flickering ones. People are drawn upright, turned and scaled, so that features know them all.
 """
 
+import functools
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,12 +34,16 @@ from tpc_jax.train.loop import run_stage
 
 STAGES = {
     "pictures": StageConfig(
-        steps=300, clips=24, frames=2, learning_rate=3e-3, ema_decay=0.98, seed=71
+        steps=800, clips=24, frames=2, learning_rate=2e-3, matrix_learning_rate=1e-2,
+        ema_decay=0.98, seed=71,
     ),
     "clips": StageConfig(
-        steps=360, clips=12, frames=8, learning_rate=3e-3, ema_decay=0.98, seed=72
+        steps=1000, clips=12, frames=8, learning_rate=2e-3, matrix_learning_rate=1e-2,
+        ema_decay=0.98, seed=72,
     ),
-}
+}  # fmt: skip
+# Drawing takes longer than learning, so every batch is used several times.
+_NUM_BATCHES = 100
 _MOTION_FRAMES = 24
 # Background, torso, head, arms and legs by side; DensePose ids.
 _GROUPS = ((0,), (1, 2), (23, 24), (4, 15, 17, 19, 21), (3, 16, 18, 20, 22), (5, 8, 10, 12, 14),
@@ -102,14 +108,13 @@ def _train(kind: SyntheticKind, runs: Path, stage: StageConfig) -> Params:
     loss = {"pictures": picture_loss, "clips": clip_loss}[kind]
     make = {"pictures": picture_batch, "clips": clip_batch}[kind]
 
+    draw = functools.lru_cache(_NUM_BATCHES)(lambda number: make(stage, number))
+
     def batches(first: int) -> Iterator[NamedTuple]:
-        step = first
-        while True:
-            yield make(stage, step)
-            step += 1
+        return (draw(step % _NUM_BATCHES) for step in itertools.count(first))
 
     return run_stage(
-        kind, runs, stage, start, lambda p, batch, key: loss(bind(network, p), batch), batches, 100
+        kind, runs, stage, start, lambda p, batch, key: loss(bind(network, p), batch), batches, 500
     )
 
 

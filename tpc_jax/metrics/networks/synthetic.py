@@ -25,6 +25,8 @@ NUM_PARTS, NUM_COLORED, NUM_JOINTS, NUM_DISTURBANCES = 25, 7, 17, 3
 _PICTURE_WIDTHS = (32, 64, 96, 64)
 _CLIP_WIDTHS = (32, 64, 96)
 _CLIP_FEATURES = 64
+# Changes from frame to frame are small beside the pictures.
+_CHANGE_WEIGHT = 4.0
 
 
 class PictureNetwork(nnx.Module):
@@ -37,7 +39,8 @@ class PictureNetwork(nnx.Module):
             self.convs.append(_conv2d(width, channels, stride, rngs))
             self.norms.append(_norm(channels, rngs))
             width = channels
-        self.parts = convolution(_PICTURE_WIDTHS[1], NUM_PARTS, (1, 1), use_bias=True, rngs=rngs)
+        seen = _PICTURE_WIDTHS[1] + width
+        self.parts = convolution(seen, NUM_PARTS, (1, 1), use_bias=True, rngs=rngs)
         self.colors = nnx.Linear(width, 3 * NUM_COLORED, rngs=rngs)
         self.joints = nnx.Linear(width, 2 * NUM_JOINTS, rngs=rngs)
 
@@ -62,8 +65,9 @@ class PictureNetwork(nnx.Module):
         """Predict logits of parts, mean colours of groups of parts, and joints in canvas sizes."""
         maps = self._maps(pictures)
         pooled = jnp.mean(maps[-1], axis=(1, 2))
+        coarse = jnp.repeat(jnp.repeat(maps[-1], 2, axis=1), 2, axis=2)
         return (
-            self.parts(maps[1]),
+            self.parts(jnp.concatenate([maps[1], coarse], axis=-1)),
             self.colors(pooled).reshape(-1, NUM_COLORED, 3),
             self.joints(pooled).reshape(-1, NUM_JOINTS, 2),
         )
@@ -88,7 +92,8 @@ class ClipNetwork(nnx.Module):
     def _pairs(self, clips: Float[Array, "clips frames 32 32 3"]) -> Array:
         """Return what is known of each step from one frame to the next."""
         x = 2.0 * clips - 1.0
-        pairs = jnp.concatenate([x[:, :-1], x[:, 1:]], axis=-1)
+        change = _CHANGE_WEIGHT * (x[:, 1:] - x[:, :-1])
+        pairs = jnp.concatenate([x[:, :-1], change], axis=-1)
         y = pairs.reshape(-1, *pairs.shape[2:])
         for conv, norm in zip(self.convs, self.norms, strict=True):
             y = jax.nn.silu(norm(conv(y)))

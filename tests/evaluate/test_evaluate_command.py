@@ -17,13 +17,21 @@ from small_models import small_model
 from tpc_jax import cli
 from tpc_jax.datasets import open_dataset, write_split
 from tpc_jax.datasets.make_split import make_split
-from tpc_jax.evaluate import evaluation
+from tpc_jax.evaluate import aggregate, evaluation
 from tpc_jax.evaluate.evaluation import RESULTS_FILE
 from tpc_jax.model.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 METHODS = "none,lts,pose-shift,retarget+lts"
 NUM_PAIRS = 9
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_draws():
+    """Distances of sets take long; their intervals need no precision here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregate, "_SET_RESAMPLES", 4)
+        yield
 
 
 @pytest.fixture(scope="module")

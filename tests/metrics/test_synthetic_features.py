@@ -40,7 +40,7 @@ def test_the_checkpoint_is_small():
 
 
 def test_held_out_pictures_are_understood(pictures):
-    logits, colors, joints = NETWORKS["pictures"](pictures.pictures / np.float32(255))
+    logits, colors, joints = NETWORKS["pictures"](jnp.asarray(pictures.pictures, jnp.float32) / 255)
     is_person = pictures.parts > 0
     found = np.asarray(logits.argmax(-1))
     assert ((found > 0) == is_person).mean() > 0.85
@@ -54,7 +54,7 @@ def test_held_out_pictures_are_understood(pictures):
 
 
 def test_held_out_disturbances_are_told(clips):
-    _, logits = NETWORKS["clips"](clips.clips / np.float32(255))
+    _, logits = NETWORKS["clips"](jnp.asarray(clips.clips, jnp.float32) / 255)
     assert (np.asarray(logits.argmax(-1)) == clips.disturbance).mean() > 0.6
 
 
@@ -91,8 +91,6 @@ def test_pictures_of_any_size_and_scale(pictures):
 
 
 def test_there_is_no_field_convention(pictures):
-    with pytest.raises(ValueError, match="kind must be one of"):
-        synthetic_network("sounds")
     bad = BatchedMetric(
         "synthetic_pictures", synthetic_network("pictures"), PARAMS["pictures"], mode="disco"
     )
@@ -102,6 +100,6 @@ def test_there_is_no_field_convention(pictures):
 
 def test_features_ignore_their_batch(pictures):
     network = NETWORKS["pictures"]
-    images = pictures.pictures[:5] / np.float32(255)
+    images = jnp.asarray(pictures.pictures[:5], jnp.float32) / 255
     one = jnp.concatenate([network.features(images[i : i + 1]) for i in range(5)])
     np.testing.assert_allclose(network.features(images), one, atol=1e-5)

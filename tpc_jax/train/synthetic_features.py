@@ -179,7 +179,7 @@ def _flickering(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def picture_loss(network, batch: PictureBatch) -> Float[Array, ""]:
     """Add the cross entropy of parts and the mean errors of colours and joints."""
-    logits, colors, joints = network(batch.pictures.astype(jnp.float32) / 255)
+    logits, colors, joints = network(jnp.asarray(batch.pictures, jnp.float32) / 255)
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, batch.parts.astype(int))
     color = _mean_error(colors, batch.colors, batch.has_color)
     return entropy.mean() + 4 * color + 4 * _mean_error(joints, batch.joints, batch.is_seen)
@@ -187,7 +187,7 @@ def picture_loss(network, batch: PictureBatch) -> Float[Array, ""]:
 
 def clip_loss(network, batch: ClipBatch) -> Float[Array, ""]:
     """Add the cross entropy of the disturbance and the mean error of motion."""
-    steps, logits = network(batch.clips.astype(jnp.float32) / 255)
+    steps, logits = network(jnp.asarray(batch.clips, jnp.float32) / 255)
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, batch.disturbance)
     return entropy.mean() + 40 * _mean_error(steps, batch.steps, batch.is_seen)
 

@@ -71,7 +71,7 @@ def test_labels_of_clips():
 def test_losses_learn_from_everything(kind, make, loss):
     network = synthetic_network(kind)
     params = P.initialize(synthetic_features.MAKERS[kind], key=jax.random.key(0))
-    stage = dataclasses.replace(SMALL[kind], clips=4)
+    stage = dataclasses.replace(SMALL[kind], clips=12, frames=3)
     batch = jax.tree.map(jnp.asarray, make(stage, 0))
     gradient = jax.jit(jax.grad(lambda p: loss(P.bind(network, p), batch)))(params)
     for path, leaf in P.flatten(gradient).items():

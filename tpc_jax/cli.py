@@ -248,7 +248,7 @@ def sensitivity(
     results: Path = Path("runs/sensitivity.csv"),
     clips: int = 64,
     frames: int = 8,
-    steps: int = 10,
+    steps: int | None = None,
     seed: int = 0,
 ) -> None:
     """Measure quality against rotation and scale of the reference; a stopped study goes on.
@@ -259,7 +259,7 @@ def sensitivity(
         results: Scores of every clip under every condition, in CSV format.
         clips: Held-out people, at least 2.
         frames: Frames per person, 2 to 23.
-        steps: Denoising steps.
+        steps: Denoising steps; the model's own number if left out.
         seed: Seed of the people, the noise and the propagation.
     """
     from tpc_jax.animators.load import load_animator
@@ -269,6 +269,7 @@ def sensitivity(
 
     with _stage("loading"):
         animator, params = load_animator(model)
+    steps = animator.num_steps if steps is None else steps
     most = {"frames": MOTION_FRAMES - 1, "steps": animator.schedule.num_train_timesteps}
     if clips < 2 or not 2 <= frames <= most["frames"] or not 1 <= steps <= most["steps"]:
         raise UserError(

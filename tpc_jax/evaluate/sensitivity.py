@@ -110,7 +110,7 @@ class StudyOptions:
 
     num_clips: int = 64
     num_frames: int = 8
-    steps: int = 10
+    steps: int = 1
     seed: int = 0
 
 

@@ -328,6 +328,7 @@ def evaluate(
     guidance_scale: float | None = None,
     seed: int = 0,
     videos: int = 3,
+    disco: bool = False,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
 ) -> None:
     """Animate every pair of splits in several ways and score the clips; a stopped run goes on.
@@ -350,6 +351,7 @@ def evaluate(
         guidance_scale: Classifier-free guidance, 1 means off; the model's own value if left out.
         seed: Seed of the noise and of the propagation.
         videos: Pairs per split whose videos are kept and shown.
+        disco: Add L1, PSNR and SSIM by the field's convention, at 256x256.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
     """
     from tpc_jax.evaluate.command import run_evaluation
@@ -366,7 +368,8 @@ def evaluate(
     denoising = Denoising(steps=steps, guidance_scale=guidance_scale, seed=seed)
     total = run_evaluation(
         model, data, split, variants, out, denoising.options(), num_videos=videos,
-        dtype=_dtype(dtype), bar=lambda count: tqdm(total=count, desc="animating", unit="clip"),
+        use_disco=disco, dtype=_dtype(dtype),
+        bar=lambda count: tqdm(total=count, desc="animating", unit="clip"),
     )  # fmt: skip
     print(f"{total} clips; wrote {out / 'report.html'} and tables beside it")
 

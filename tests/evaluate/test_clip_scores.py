@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 
 from tpc_jax._types import Keypoints
-from tpc_jax.evaluate.clip_scores import FAIR_WHEN_MOVED, Truth, part_color_error, score_frames
+from tpc_jax.evaluate.clip_scores import (
+    DISCO_SCORES,
+    FAIR_WHEN_MOVED,
+    Truth,
+    part_color_error,
+    score_frames,
+)
 from tpc_jax.evaluate.scores import score_clip
+from tpc_jax.metrics import picture_scores
 
 RNG = np.random.default_rng(0)
 FRAMES = RNG.integers(0, 255, (3, 24, 20, 3)).astype(np.uint8)
@@ -58,6 +65,16 @@ def test_moved_people_get_fair_scores_only():
     assert scores.keys() == set(FAIR_WHEN_MOVED)
     assert scores["part_color_error"] == 0
     assert score_frames(moved, Truth(FRAMES, MASKS, None, None), is_moved=True) == {}
+
+
+def test_the_fields_convention_is_labelled_and_apart():
+    truth = Truth(FRAMES, MASKS, None, PARTS)
+    scores = score_frames(noisy(), truth, use_disco=True)
+    values = picture_scores(noisy(), FRAMES, mode="disco").values
+    for name in DISCO_SCORES:
+        assert scores[f"disco_{name}"] == pytest.approx(values[name].mean())
+    plain = {name: x for name, x in scores.items() if not name.startswith("disco_")}
+    assert plain == score_frames(noisy(), truth)
 
 
 def test_colors_by_part():

@@ -197,9 +197,10 @@ def test_pairs_without_keypoints(inputs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         evaluation, "load_pair", lambda data, pair: _without_keypoints(load(data, pair))
     )
-    cli.main(arguments(inputs, tmp_path / "out", methods="none", videos=0))
+    cli.main(arguments(inputs, tmp_path / "out", "--disco", methods="none", videos=0))
+    assert "(disco, 256x256)" in (tmp_path / "out" / "results.md").read_text()
     with pytest.raises(SystemExit):
-        cli.main(arguments(inputs, tmp_path / "out", methods="none,lts", videos=0))
+        cli.main(arguments(inputs, tmp_path / "out", "--disco", methods="none,lts", videos=0))
     assert "has no keypoints, which method lts needs" in capsys.readouterr().err
 
 

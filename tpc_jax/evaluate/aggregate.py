@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.evaluate.clip_scores import FAIR_WHEN_MOVED
+from tpc_jax.evaluate.clip_scores import DISCO_SCORES, FAIR_WHEN_MOVED
 from tpc_jax.evaluate.evaluation import TRUTH, LoadedSplit
 from tpc_jax.evaluate.variants import NONE, Variant
 from tpc_jax.metrics.bootstrap import MeanInterval, bootstrap_mean
@@ -23,6 +23,7 @@ PLACED_SCORES = (
       for score in ("psnr", "ssim", "mae")),
     *("motion_error", "foreground_motion_error", "background_motion_error", "flicker"),
     *("person_iou_before", "person_iou_after"),
+    *(f"disco_{name}" for name in DISCO_SCORES),
 )  # fmt: skip
 SCORES = (*PLACED_SCORES, *FAIR_WHEN_MOVED)
 SET_SCORES = ("frechet_pictures", "frechet_clips")

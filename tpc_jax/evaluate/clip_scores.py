@@ -16,6 +16,8 @@ from tpc_jax.pose.skeletons import FACE_POINTS
 # person stands, rightly, elsewhere. Colours by body part ask only what the person looks like.
 FAIR_WHEN_MOVED = ("part_color_error",)
 _NUM_PARTS = 25
+# Of the field's convention, see `metrics.modes`.
+DISCO_SCORES = ("l1", "psnr", "ssim")
 # Fewer pixels of a part say little about its colour.
 _LEAST_PIXELS = 4
 
@@ -62,6 +64,7 @@ def score_frames(
     parts: UInt8[np.ndarray, "frames height width"] | None = None,
     *,
     is_moved: bool = False,
+    use_disco: bool = False,
 ) -> dict[str, float]:
     """Score an animated clip, averaged over its frames.
 
@@ -71,10 +74,12 @@ def score_frames(
         parts: Part maps that the clip was made from, if they are not the truth's.
         is_moved: Whether its person stands elsewhere than the truth's by design; then only
             `FAIR_WHEN_MOVED` is given.
+        use_disco: Whether to score as DisCo's evaluation does too, at 256x256.
 
     Returns:
         `mae`, `psnr`, `ssim`, the same by region (`foreground_psnr` and so on), `flicker`,
-        `motion_error` by region, `part_color_error`. What cannot be told is left out.
+        `motion_error` by region, `part_color_error`, `disco_l1` and so on. What cannot be told is
+        left out.
     """
     scores = {}
     if truth.parts is not None:
@@ -82,6 +87,9 @@ def score_frames(
         scores["part_color_error"] = part_color_error(frames, own, truth.frames, truth.parts)
     if not is_moved:
         scores |= _placed_scores(frames, truth)
+        if use_disco:
+            values = picture_scores(frames, truth.frames, mode="disco").values
+            scores |= {f"disco_{name}": _mean(values[name]) for name in DISCO_SCORES}
     return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
 
 

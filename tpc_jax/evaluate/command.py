@@ -47,6 +47,7 @@ def run_evaluation(
     options: AnimateOptions,
     *,
     num_videos: int,
+    use_disco: bool,
     dtype: str,
     bar: Callable[[int], AbstractContextManager],
 ) -> int:
@@ -60,6 +61,7 @@ def run_evaluation(
         out: Folder to fill.
         options: Steps, guidance and seed.
         num_videos: Pairs per split whose videos are kept.
+        use_disco: Whether to score by the field's convention too.
         dtype: Type to compute in.
         bar: Makes a progress bar of a length.
 
@@ -76,7 +78,7 @@ def run_evaluation(
     with bar(total) as progress:
         rows = evaluate(
             animator, params, splits, variants, out, options,
-            num_videos=num_videos, progress=progress.update,
+            num_videos=num_videos, use_disco=use_disco, progress=progress.update,
         )  # fmt: skip
     tables: dict[str, list[Result]] = {
         loaded.name: aggregate(rows, keys_of(loaded), variants) for loaded in splits

@@ -97,6 +97,7 @@ def evaluate(
     options: AnimateOptions,
     *,
     num_videos: int = 3,
+    use_disco: bool = False,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Measure whatever is missing in `out`, and return all results.
@@ -109,6 +110,7 @@ def evaluate(
         out: Folder with `results.jsonl`, to which results are appended, and `videos`.
         options: Steps, guidance and seed, which all variants share.
         num_videos: Pairs per split of which videos are kept.
+        use_disco: Whether to score by the field's convention too.
         progress: Called after each clip of each variant, known ones too.
 
     Returns:
@@ -125,6 +127,7 @@ def evaluate(
         "version": __version__,
         "model": params_digest(params),
         "synthetic_features": features.digest,
+        "disco": use_disco,
         **shared,
     }
     with open_records(out / RESULTS_FILE, study) as records:
@@ -136,7 +139,8 @@ def evaluate(
                 missing = [variant for variant in variants if variant.name not in known]
                 if missing or TRUTH not in known:
                     folder = video_folder(out, loaded.name) if index < num_videos else None
-                    job = _Job(animator, params, loaded, pair, options, features, records, folder)
+                    tools = _Tools(animator, params, options, features, use_disco)
+                    job = _Job(tools, loaded, pair, records, folder)
                     job.run(missing, has_truth=TRUTH in known, progress=progress)
                 for _ in range(len(variants) - len(missing)):
                     progress()
@@ -151,26 +155,28 @@ def video_folder(out: Path, split: str) -> Path:
     return out / VIDEO_FOLDER / split
 
 
+class _Tools(NamedTuple):
+    """What all clips share."""
+
+    animator: Animator
+    params: Params
+    options: AnimateOptions
+    features: FeatureMetrics
+    use_disco: bool
+
+
 class _Job:
     """One pair, animated in several ways."""
 
     def __init__(
-        self,
-        animator: Animator,
-        params: Params,
-        loaded: LoadedSplit,
-        pair: Pair,
-        options: AnimateOptions,
-        features: FeatureMetrics,
-        records: Records,
-        folder: Path | None,
+        self, tools: _Tools, loaded: LoadedSplit, pair: Pair, records: Records, folder: Path | None
     ):
-        self.animator, self.params, self.options = animator, params, options
+        self.animator, self.params, self.options, self.features, self.use_disco = tools
         self.split, self.pair, self.records = loaded.split.digest, pair, records
-        self.features, self.folder = features, folder
+        self.folder = folder
         still, clip = load_pair(loaded.data, pair)
         self.reference, self.driving = _reference(still), _driving(clip)
-        self.truth = _truth(animator, clip)
+        self.truth = _truth(self.animator, clip)
         self._calibrated: dict[tuple, CalibratedClip] = {}
 
     def run(self, variants: Sequence[Variant], *, has_truth: bool, progress) -> None:
@@ -196,7 +202,9 @@ class _Job:
             variant.options(self.options),
         )  # fmt: skip
         parts = _placed_parts(driving, self.animator) if variant.moves_pose else None
-        scores = score_frames(frames, self.truth, parts, is_moved=variant.moves_pose)
+        scores = score_frames(
+            frames, self.truth, parts, is_moved=variant.moves_pose, use_disco=self.use_disco
+        )
         if calibrated is not None and not variant.moves_pose:
             report = calibration_report(self.reference, calibrated, {})
             for when in ("before", "after"):

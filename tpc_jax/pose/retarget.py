@@ -181,7 +181,7 @@ def _similarity(
 ) -> Float[np.ndarray, "2 3"]:
     """Fit scale, turn and shift from old to new points; no change where that is undetermined."""
     a, b = ((p[use] @ [1, 1j]) for p in (old, new))
-    if len(a) < 2 or np.ptp(a.real) + np.ptp(a.imag) < 1e-6:
+    if len(a) < 2 or np.ptp(old[use], axis=0).sum() < 1e-6:
         return np.eye(2, 3)
     spread = a - a.mean()
     z = (spread.conj() @ (b - b.mean())) / (spread.conj() @ spread).real

@@ -70,7 +70,7 @@ def inspections():
     animator, params = load_animator("tiny")
     size = animator.image_size[0]
     found = []
-    for person in (3, 5):
+    for person in (3, 8):
         misalignment = (np.pi / 3, 0.7, (0.0, 0.0))
         case = make_case(person, size, num_frames=4, misalignment=misalignment)
         clip = calibrate_clip(case.reference, case.driving)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import (
@@ -55,18 +55,24 @@ _VAE_FIXED = {
 }
 _CLIP_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
 _VISION_FIXED = {**_CLIP_FIXED, "num_channels": 3}
+_SCHEDULE_FIXED = {
+    "trained_betas": None,
+    "clip_sample": False,
+    "thresholding": False,
+    "skip_prk_steps": True,
+}
+# Settings of a schedule that may be left out, and what diffusers takes then.
+_SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "steps_offset": 0,
+    "prediction_type": "epsilon",
+    "timestep_spacing": "leading",
+}
 _MOTION_FIXED = {
     "num_transformer_block": 1,
     "attention_block_types": ["Temporal_Self", "Temporal_Self"],
     "temporal_position_encoding": True,
     "temporal_attention_dim_div": 1,
-}
-_SCHEDULE_FIXED = {
-    "num_train_timesteps": 1000,
-    "trained_betas": None,
-    "clip_sample": False,
-    "set_alpha_to_one": True,
-    "thresholding": False,
 }
 _VIDEO_FIXED = {
     "use_motion_module": True,
@@ -194,39 +200,50 @@ def text_config(settings: Settings) -> TextConfig:
     )
 
 
-def vision_config(settings: Settings) -> VisionConfig:
-    """Translate the config of transformers' `CLIPVisionModelWithProjection`."""
+def vision_config(settings: Settings, *, is_projected: bool = True) -> VisionConfig:
+    """Translate the config of transformers' `CLIPVisionModel`, or of all of CLIP.
+
+    Args:
+        settings: The published config; transformers leaves out what has the size of ViT-B/32.
+        is_projected: Whether the projection is wanted.
+    """
+    if "vision_config" in settings.values:
+        settings = settings.inside("vision_config")
     settings.require(_VISION_FIXED)
     return VisionConfig(
-        width=settings["hidden_size"],
-        mlp_width=settings["intermediate_size"],
-        num_layers=settings["num_hidden_layers"],
-        num_heads=settings["num_attention_heads"],
-        image_size=settings["image_size"],
-        patch_size=settings["patch_size"],
-        projection_width=settings["projection_dim"],
+        width=settings.get("hidden_size", 768),
+        mlp_width=settings.get("intermediate_size", 3072),
+        num_layers=settings.get("num_hidden_layers", 12),
+        num_heads=settings.get("num_attention_heads", 12),
+        image_size=settings.get("image_size", 224),
+        patch_size=settings.get("patch_size", 32),
+        projection_width=settings.get("projection_dim", 512) if is_projected else None,
     )
 
 
-def schedule_config(settings: Settings) -> ScheduleConfig:
-    """Translate the arguments of diffusers' `DDIMScheduler`, with its defaults.
+def schedule_config(
+    settings: Settings, scheduler: Literal["DDIMScheduler", "PNDMScheduler"] = "DDIMScheduler"
+) -> ScheduleConfig:
+    """Translate the arguments of diffusers' `DDIMScheduler` or `PNDMScheduler`.
+
+    Args:
+        settings: The published config.
+        scheduler: Which of them it belongs to, unless it says so itself.
 
     Raises:
         UserError: Something is missing or not supported.
     """
     settings.require(_SCHEDULE_FIXED)
+    is_plms = settings.get("_class_name", scheduler) == "PNDMScheduler"
+    published = {name: settings.get(name, default) for name, default in _SCHEDULE.items()}
+    published |= {name: settings[name] for name in ("beta_start", "beta_end", "beta_schedule")}
+    published |= {
+        "rescale_zero_terminal_snr": settings.get("rescale_betas_zero_snr", False),
+        "set_alpha_to_one": settings.get("set_alpha_to_one", not is_plms),
+        "sampler": "plms" if is_plms else "ddim",
+    }
     try:
-        return ScheduleConfig.from_dict(
-            {
-                "beta_start": settings["beta_start"],
-                "beta_end": settings["beta_end"],
-                "beta_schedule": settings["beta_schedule"],
-                "rescale_zero_terminal_snr": settings.get("rescale_betas_zero_snr", False),
-                "prediction_type": settings.get("prediction_type", "epsilon"),
-                "timestep_spacing": settings.get("timestep_spacing", "leading"),
-                "steps_offset": settings.get("steps_offset", 0),
-            }
-        )
+        return ScheduleConfig.from_dict(published)
     except ValueError as error:
         raise UserError(f"{settings.path}: {error}") from error
 

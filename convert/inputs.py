@@ -23,6 +23,13 @@ class Inputs:
         self.note(root, name, path)
         return Settings(path, read_settings(path))
 
+    def file(self, name: str, path: Path) -> Source:
+        """Index one weight file."""
+        source = open_source(path)
+        for part in source.files:
+            self.note(path.parent, name, part)
+        return source
+
     def source(self, root: Path, name: str, folder: str, stems: Sequence[str]) -> Source:
         """Index the weights in a folder."""
         source = open_source(find_weights(root / folder, stems))

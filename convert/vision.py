@@ -1,6 +1,7 @@
 """Names of CLIP's vision model with projection in transformers."""
 
 from convert.rules import Kind, Rule, ignore, layer
+from tpc_jax.model.config import VisionConfig
 
 _PREFIX = r"(?:vision_model\.)?"
 _LAYER = r"encoder\.layers\.\d+"
@@ -21,3 +22,11 @@ VISION = (
     *_layer("linear", rf"{_LAYER}\.mlp\.fc[12]"),
     *layer("linear", r"visual_projection"),
 )
+
+
+def vision_tower(config: VisionConfig) -> tuple[Rule, ...]:
+    """Return the rules for a file that may hold all of CLIP, of which only the tower is wanted."""
+    unwanted = [ignore(r"text_model\..*|text_projection\.weight|logit_scale")]
+    if config.projection_width is None:
+        unwanted.append(ignore(r"visual_projection\.weight"))
+    return (*unwanted, *VISION)

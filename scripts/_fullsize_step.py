@@ -10,13 +10,18 @@ import numpy as np
 from tpc_jax.animators import clip as C
 from tpc_jax.animators.load import load_animator
 
-FRAMES = 4
 
+def denoise(model: Path, dtype: str, shape: tuple[int, int, int]) -> None:
+    """Run one step with guidance and TPC, and check the result.
 
-def denoise(model: Path, dtype: str, size: tuple[int, int]) -> None:
-    """Run one step with guidance and TPC, and check the result."""
+    Args:
+        model: Folder of the converted model.
+        dtype: Type to compute in.
+        shape: Frames, height and width.
+    """
     animator, params = load_animator(model, jnp.dtype(dtype))
-    own = size if isinstance(animator.config.image_size, tuple) else size[0]
+    frames, *size = shape
+    own = tuple(size) if isinstance(animator.config.image_size, tuple) else size[0]
     config = dataclasses.replace(animator.config, image_size=own)
     animator = dataclasses.replace(animator, config=config)
     rng = np.random.default_rng(0)
@@ -24,14 +29,18 @@ def denoise(model: Path, dtype: str, size: tuple[int, int]) -> None:
     def pixels(*shape: int):
         return rng.integers(0, 256, shape, np.uint8)
 
-    masks, picture, frames = pixels(1, FRAMES, *size), pixels(*size, 3), (FRAMES, *size, 3)
+    masks, picture, images = pixels(1, frames, *size), pixels(*size, 3), pixels(1, frames, *size, 3)
+    pose = pixels(frames, *size, animator.pose_channels)
+    mask = masks[0, 0] > 127
     clip = C.CanvasClip(
-        picture, pixels(*frames), None, masks[:, 0], pixels(1, *frames), masks, masks
-    )
-    params = animator.with_reference(params, picture)
-    options = C.AnimateOptions(routing="masked", steps=1)
+        animator.read_pictures(picture, mask), pose, None, masks[:, 0],
+        animator.read_pictures(images, masks), masks, masks,
+    )  # fmt: skip
+    params = animator.with_reference(params, picture, mask)
+    routing = "masked" if "masked" in animator.routings else "auto"
+    options = C.AnimateOptions(routing=routing, steps=1)
     conditions = C.encode_clip(animator, params, clip, options)
-    start = C.start_latents(animator, FRAMES, options)
+    start = C.start_clip(animator, params, frames, options)
     for latents in C.sample_clip(animator, params, conditions, options, start):
         values = np.asarray(latents, np.float32)
     print(f"latents {values.shape}, standard deviation {values.std():.3f}")

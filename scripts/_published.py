@@ -91,7 +91,8 @@ def write(root: Path, network: Published) -> None:
     path = root / network.file
     path.parent.mkdir(parents=True, exist_ok=True)
     if network.config is not None:
-        (path.parent / "config.json").write_text(json.dumps(network.config))
+        place = path if path.suffix == ".json" else path.parent / "config.json"
+        place.write_text(json.dumps(network.config))
     if network.tensors:
         save(path, network.tensors)
 
@@ -101,6 +102,9 @@ def save(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     state: dict[str, Any] = {name: torch.from_numpy(array) for name, array in tensors.items()}
     if path.suffix == ".ckpt":
         state = {"state_dict": state, "global_step": 1}
+    if path.suffix == ".pt":  # DeepSpeed's; CLIP stays in single precision
+        half = {n: t if n.startswith("clip_") else t.half() for n, t in state.items()}
+        state = {"module": half, "global_steps": 1, "csr_tensor_module_names": set()}
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
 
 

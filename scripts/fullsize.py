@@ -1,8 +1,9 @@
 """Convert a model at its real size and denoise once: `python scripts/fullsize.py --model NAME`.
 
 Random weights are written in the published layout (about 11 GB), converted by the command, and one
-step is run on 4 frames (MagicAnimate 256x256 pixels, AnimateAnyone 256x384) with one calibrated
-person. Every stage is a process of its own, of which time and peak memory are printed.
+step is run on 4 frames (MagicAnimate and DisCo 256x256 pixels, AnimateAnyone 256x384; DreamPose 2
+frames of 512x640) with one calibrated person. Every stage is a process of its own, of which time
+and peak memory are printed.
 """
 
 import argparse
@@ -15,14 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from _fullsize_models import MODELS
+
 GIB = 2**30
-# Module with the weights, folders and options of the converter, height and width.
-MODELS = {
-    "magicanimate": ("_published", ("sd15", "vae", "magicanimate"), (256, 256)),
-    "animateanyone": (
-        "_published_anyone", ("sd15", "vae", "image_encoder", "weights"), (384, 256)
-    ),
-}  # fmt: skip
 
 
 def main() -> None:
@@ -33,37 +29,38 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", help="type of storage and of the step")
     parser.add_argument("--stage", choices=["all", "write", "denoise"], default="all")
     options = parser.parse_args()
-    module, folders, size = MODELS[options.model]
+    module, function, inputs, size = MODELS[options.model]
     # Imported where they are needed, so that each process holds its own libraries only.
     if options.stage == "write":
         import _published
 
-        for network in importlib.import_module(module).published(_published.Sizes()):
+        networks = getattr(importlib.import_module(module), function)
+        for network in networks(_published.Sizes()):
             _published.write(options.folder, network)
     elif options.stage == "denoise":
         import _fullsize_step
 
         _fullsize_step.denoise(options.folder / "model", options.dtype, size)
     else:
-        run_all(options.folder, options.dtype, options.model, folders)
+        run_all(options.folder, options.dtype, options.model, inputs)
 
 
-def run_all(parent: Path | None, dtype: str, model: str, names: tuple[str, ...]) -> None:
+def run_all(parent: Path | None, dtype: str, model: str, files: dict[str, str]) -> None:
     """Write, convert and denoise, and check the limits; nothing is left behind."""
-    folder = Path(tempfile.mkdtemp(prefix="fullsize-", dir=parent))
-    own = [sys.executable, __file__, "--model", model, "--folder", folder, "--dtype", dtype]
-    inputs = [part for n in names for part in (f"--{n.replace('_', '-')}", folder / n)]
-    convert = [sys.executable, "-m", "convert", model, *inputs]
-    try:
+    with tempfile.TemporaryDirectory(prefix="fullsize-", dir=parent) as made:
+        folder = Path(made)
+        own = [sys.executable, __file__, "--model", model, "--folder", folder, "--dtype", dtype]
+        inputs = []
+        for name, file in files.items():
+            inputs += [f"--{name.replace('_', '-')}", folder / file]
+        convert = [sys.executable, "-m", "convert", model, *inputs]
         measure("write", [*own, "--stage", "write"])
         largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         seconds, peak = measure("convert", [*convert, "--out", folder / "model", "--dtype", dtype])
         print(f"convert: peak {peak / largest:.2f} times the largest file (limit 1.3)")
-        for name in names:
-            shutil.rmtree(folder / name)
+        for part in {Path(file).parts[0] for file in files.values()}:
+            shutil.rmtree(folder / part)
         _, step_peak = measure("denoise", [*own, "--stage", "denoise"])
-    finally:
-        shutil.rmtree(folder)
     if seconds > 600 or peak > 1.3 * largest or step_peak > 20 * GIB:
         sys.exit("over a limit: 10 min and 1.3 files to convert, 20 GiB to denoise")
 

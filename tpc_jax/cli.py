@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 from tqdm import tqdm
@@ -18,8 +18,9 @@ from tpc_jax.errors import UserError
 
 Method = Literal["lts", "all", "face", "clip"]
 Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
-RoutingName = Literal["open", "masked", "union", "replace", "composite"]
-Kind = Literal["auto", "densepose", "openpose", "rgb"]
+RoutingName = Literal["auto", "open", "masked", "union", "replace", "composite"]
+Kind = Literal["auto", "densepose", "openpose", "rgb", "uv"]
+Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Inputs:
     """Picture of the person."""
     driving: Path
     """Motion: a DensePose or skeleton rendering, or any video with --driving-keypoints (mp4, gif,
-    folder of pictures, npz)."""
+    folder of pictures, npz); or a folder of DensePose coordinates (npy)."""
     reference_keypoints: Path | None = None
     """Keypoints of the picture: own, COCO, mmpose or OpenPose JSON."""
     reference_mask: Path | None = None
@@ -39,6 +40,8 @@ class Inputs:
     """Keypoints of the motion; decoded from a rendering if left out."""
     target_masks: Path | None = None
     """Person masks of the motion (npz, video or folder); decoded or drawn if left out."""
+    driving_uv: Path | None = None
+    """DensePose coordinates of the motion (npy), for models that read them beside a rendering."""
     driving_kind: Kind = "auto"
     """What the motion shows."""
 
@@ -69,16 +72,20 @@ class Denoising:
 
     tpc: bool = True
     """Whether calibrated references are used."""
-    routing: RoutingName = "composite"
-    """What the denoiser reads of the calibrated picture beside the original."""
+    routing: RoutingName = "auto"
+    """What the denoiser reads of the calibrated picture beside the original; auto is composite, or
+    open for models that read pictures as tokens."""
     group_size: int = 4
     """Frames that share one calibrated picture at a step (iterative propagation)."""
     propagation: Literal["random", "first"] = "random"
     """How the group's picture is chosen at each step."""
     steps: int | None = None
     """Denoising steps; the model's own number if left out."""
-    guidance_scale: float | None = None
-    """Classifier-free guidance, 1 means off; the model's own value if left out."""
+    guidance_scale: tuple[float, ...] | None = None
+    """Classifier-free guidance, 1 means off; the model's own value if left out. DreamPose takes two
+    numbers: of the reference and of the pose."""
+    sampler: Literal["ddim", "plms"] | None = None
+    """How a step is taken; the model's own way if left out."""
     seed: int = 0
     """Seed of the noise and of the propagation."""
     window_stride: int = 1
@@ -92,6 +99,8 @@ class Denoising:
     do."""
     blend_background: bool = False
     """Show the reference outside the people; for still backgrounds."""
+    stretch_levels: bool = False
+    """Stretch every finished frame from black to white, as DreamPose's release does."""
     interpolate: int = 1
     """Decode this many times as many frames, the ones between as blends of latents."""
     blend: Literal["linear", "spherical"] = "linear"
@@ -174,12 +183,12 @@ def animate(
     """
     import numpy as np
 
+    from tpc_jax.animators.clip import clip_table
     from tpc_jax.animators.cost import estimate_clip
     from tpc_jax.animators.load import load_animator
     from tpc_jax.io.video import write_video
-    from tpc_jax.pipeline import animate_clip, pose_pictures
+    from tpc_jax.pipeline import animate_clip, pose_pictures, show_pose
     from tpc_jax.report.sheets import enlarge, side_by_side
-    from tpc_jax.sampler.schedule import step_table
 
     options = denoising.options()
     if compare and options.routing is None:
@@ -188,10 +197,11 @@ def animate(
         reference, driving = _read(inputs)
         animator, params = load_animator(model, _dtype(dtype), prompt, _size(size))
         people = max(1, len(reference.masks))
-        pose = pose_pictures(driving, animator.image_size, animator.pose_kind, people)
+        size_and_kind = (animator.image_size, animator.pose_kind)
+        pose = pose_pictures(driving, *size_and_kind, people, fit=animator.fit)
     options = options.resolve(animator)
     try:
-        step_table(animator.schedule, options.steps)
+        table = clip_table(animator, options)
     except ValueError as error:
         raise UserError(f"--steps: {error}") from error
     clip = None
@@ -203,14 +213,14 @@ def animate(
     print(estimate, file=sys.stderr)
 
     def run(name: str, options):
-        with _bar(name, options.steps) as update:
+        with _bar(name, len(table.timestep)) as update:
             return animate_clip(animator, params, reference, driving, clip, options, update)
 
     video = run("denoising", options)
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
-        pose = pose[np.arange(len(video)) // options.interpolate]
+        pose = show_pose(pose[np.arange(len(video)) // options.interpolate])
         video = side_by_side([still, pose, plain, video])
     write_video(out, enlarge(video), driving.fps * options.interpolate)
     print(f"wrote {out}")
@@ -371,6 +381,104 @@ def sensitivity(
     print(f"wrote {out / 'sensitivity.md'} and {out / 'sensitivity.png'}")
 
 
+def make_split(
+    data: str,
+    case: Case,
+    out: Path,
+    pairs: int = 64,
+    frames: int = 8,
+    step: int = 1,
+    seed: int = 0,
+) -> None:
+    """Draw pairs of references and motions that are misaligned in one way, and list them.
+
+    Args:
+        data: synthetic, tiktok:FOLDER, tiktok:FOLDER:test, tiktok-tsv:NAME_images.tsv, ted:LIST.txt
+            or ted:FOLDER.
+        case: How reference and motion differ.
+        out: Manifest to write, JSON; it holds no pictures.
+        pairs: Number of pairs.
+        frames: Frames of each motion.
+        step: Distance of these frames in the clip.
+        seed: Seed of the draws.
+    """
+    from tpc_jax.datasets import open_dataset, write_split
+    from tpc_jax.datasets.make_split import make_split as draw
+
+    if min(pairs, frames, step) < 1:
+        raise UserError("--pairs, --frames and --step must be at least 1")
+    split = draw(open_dataset(data), case, num_pairs=pairs, num_frames=frames, step=step, seed=seed)
+    write_split(out, split)
+    print(f"wrote {out}: {len(split.pairs)} pairs, digest {split.digest}")
+
+
+def evaluate(
+    data: str,
+    split: tuple[Path, ...],
+    out: Path,
+    model: str = "tiny",
+    methods: str = "none,face,all,clip,lts",
+    transforms: str = "similarity",
+    propagation: str = "random:4",
+    routing: str = "composite",
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int = 0,
+    videos: int = 3,
+    disco: bool = False,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+) -> None:
+    """Animate every pair of splits in several ways and score the clips; a stopped run goes on.
+
+    Options with several values take them with commas between; everything is combined with
+    everything.
+
+    Args:
+        data: synthetic, tiktok:FOLDER, tiktok:FOLDER:test, tiktok-tsv:NAME_images.tsv, ted:LIST.txt
+            or ted:FOLDER.
+        split: Manifests of make-split, one table each.
+        out: Folder for results.md, results.csv, results.json, plots, report.html and, as the run
+            goes, results.jsonl.
+        model: "tiny", the embedded model, or the folder of a trained or converted one.
+        methods: none, face, all, clip, lts; pose-shift, retarget and retarget+lts move the motion.
+        transforms: similarity, affine, translation_scale, rigid.
+        propagation: random:4 (policy and frames per group), first:4, off.
+        routing: open, masked, union, replace, composite.
+        steps: Denoising steps; the model's own number if left out.
+        guidance_scale: Classifier-free guidance, 1 means off; the model's own value if left out.
+        seed: Seed of the noise and of the propagation.
+        videos: Pairs per split whose videos are kept and shown.
+        disco: Add L1, PSNR and SSIM by the field's convention, at 256x256.
+        dtype: Type to compute in; auto takes bfloat16 on accelerators.
+    """
+    from tpc_jax.evaluate.command import run_evaluation
+    from tpc_jax.evaluate.variants import make_variants
+
+    if (steps is not None and steps < 1) or videos < 0:
+        raise UserError("--steps must be at least 1 and --videos at least 0")
+    variants = make_variants(
+        methods.split(","),
+        _choices("--transforms", transforms, Transform),
+        propagation.split(","),
+        _choices("--routing", routing, RoutingName),
+    )
+    denoising = Denoising(steps=steps, guidance_scale=guidance_scale, seed=seed)
+    total = run_evaluation(
+        model, data, split, variants, out, denoising.options(), num_videos=videos,
+        use_disco=disco, dtype=_dtype(dtype),
+        bar=lambda count: tqdm(total=count, desc="animating", unit="clip"),
+    )  # fmt: skip
+    print(f"{total} clips; wrote {out / 'report.html'} and tables beside it")
+
+
+def _choices(option: str, text: str, kind) -> tuple:
+    values = tuple(text.split(","))
+    if unknown := [value for value in values if value not in get_args(kind)]:
+        known = ", ".join(get_args(kind))
+        raise UserError(f"{option} {unknown[0]}: unknown; known are {known}")
+    return values
+
+
 def read_settings(path: Path) -> dict:
     """Read a TOML or JSON file of settings.
 
@@ -398,6 +506,7 @@ def _read(inputs: Inputs):
         kind=inputs.driving_kind,
         keypoints_path=inputs.driving_keypoints,
         masks_path=inputs.target_masks,
+        uv_path=inputs.driving_uv,
     )
     return reference, driving
 
@@ -456,6 +565,8 @@ def main(arguments: list[str] | None = None) -> None:
         "demo": demo,
         "train": train,
         "sensitivity": sensitivity,
+        "make-split": make_split,
+        "evaluate": evaluate,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="tpc-jax", args=arguments)

@@ -102,7 +102,7 @@ def halves(model):
     )
     options = AnimateOptions("open", steps=1)
     shared = encode_clip(animator, model[1], clip(), options).references.shared
-    jitted = jax.jit(animator.denoise_halves)
+    jitted = jax.jit(animator.denoise_branches)
 
     def call(context=model[1]["context"], pose=pose, scale=1.0):
         read = tuple(ReferenceTokens((scale * x[None],), (None,), None) for x in shared)

@@ -30,7 +30,8 @@ def test_a_stored_model_comes_back(stored):
     [
         (
             {"animator": "huge"},
-            "animator 'huge' is unknown; known: tiny, magicanimate, animateanyone",
+            "animator 'huge' is unknown; known: tiny, magicanimate, animateanyone, dreampose, "
+            "disco",
         ),
         ({"animator": None}, "animator None is unknown"),
         ({"image_size": 16, "colour": 1}, "unknown TinyConfig keys"),

@@ -197,7 +197,7 @@ def read(bank):
 
 @pytest.fixture(scope="module")
 def halves(model):
-    return compiled(model.animator.denoise_halves)
+    return compiled(model.animator.denoise_branches)
 
 
 @pytest.mark.parametrize("name", ["d_out", "d_out_bankfp16"])

@@ -1,5 +1,7 @@
 """The vision encoder against CLIP's vision model with projection, written out in torch."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,11 @@ from PIL import Image
 from torch_clip import clip_layers
 from torch_oracles import BLOCK, assert_close, compiled, convert, numbers, randomized, tensor
 
+from convert.configs import Settings, vision_config
 from convert.rules import plan
-from convert.vision import VISION
+from convert.vision import VISION, vision_tower
 from tpc_jax.conditioning.clip_pixels import clip_pixels
+from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.config import VisionConfig
 from tpc_jax.model.vision import VisionEncoder
@@ -85,6 +89,43 @@ def test_old_names(pair):
     short = {name.removeprefix("vision_model."): array for name, array in state.items()}
     for other in (old, short):
         jax.tree.map(np.testing.assert_array_equal, convert(VISION, other, network), params)
+
+
+def test_all_tokens_can_be_projected(pair):
+    """CLIP projects the class token only, DisCo all of them."""
+    _, network, params = pair
+    pixels = np.random.default_rng(0).normal(size=(2, 20, 20, 3)).astype(np.float32)
+    encoder = P.bind(network, params)
+    tokens = encoder.project(encoder.hidden(jnp.asarray(pixels)))
+    assert tokens.shape == (2, CONFIG.num_tokens, 7)
+    np.testing.assert_allclose(tokens[:, 0], encoder(jnp.asarray(pixels)), atol=1e-5)
+    assert np.abs(tokens[:, 1:] - tokens[:, :1]).max() > 0.1
+
+
+def test_a_tower_out_of_a_file_of_all_of_clip(pair):
+    oracle, network, params = pair
+    text = {"text_model.final_layer_norm.weight": np.ones(3), "logit_scale": np.ones(())}
+    everything = {**numbers(oracle), **text, "text_projection.weight": np.ones((3, 3))}
+    same = convert(vision_tower(CONFIG), everything, network)
+    jax.tree.map(np.testing.assert_array_equal, same, params)
+    plain = dataclasses.replace(CONFIG, projection_width=None)
+    without = convert(vision_tower(plain), everything, P.abstract(VisionEncoder, plain))
+    assert "visual_projection" not in without
+
+
+def test_published_configs(tmp_path):
+    inner = {
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+        "num_attention_heads": 16, "image_size": 224, "patch_size": 14, "projection_dim": 768,
+        "hidden_act": "quick_gelu",
+    }  # fmt: skip
+    path = tmp_path / "config.json"
+    assert vision_config(Settings(path, inner)) == VisionConfig()
+    assert vision_config(Settings(path, {"vision_config": inner})) == VisionConfig()
+    small = vision_config(Settings(path, {"vision_config": {}}), is_projected=False)
+    assert small == VisionConfig(768, 3072, 12, 12, 224, 32, None)
+    with pytest.raises(UserError, match="hidden_act 'gelu'"):
+        vision_config(Settings(path, {**inner, "hidden_act": "gelu"}))
 
 
 def test_the_published_encoder_is_covered():

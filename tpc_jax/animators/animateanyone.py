@@ -11,7 +11,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from tpc_jax.animators.base import ConfiguredAnimator
 from tpc_jax.animators.interface import PoseKind
@@ -141,8 +141,14 @@ class AnimateAnyoneAnimator(ConfiguredAnimator):
         """The networks that the configuration describes."""
         return networks(self.config)
 
-    def with_reference(self, params: Params, image: UInt8[np.ndarray, "height width 3"]) -> Params:
+    def with_reference(
+        self,
+        params: Params,
+        image: UInt8[np.ndarray, "height width 3"],
+        mask: Bool[np.ndarray, "height width"] | None = None,
+    ) -> Params:
         """Return the parameters with the reference's embedding in place of its encoder."""
+        del mask
         pixels = clip_pixels(image[None], self.config.image_encoder.image_size)
         embedding = _jit_embed(self.config)(params["image_encoder"], jnp.asarray(pixels))
         rest = {name: part for name, part in params.items() if name != "image_encoder"}

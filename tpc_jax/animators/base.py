@@ -1,11 +1,13 @@
 """What all animators of this package have in common: their sizes, defaults and autoencoder."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt8
 
+from tpc_jax.conditioning.canvas import Fit, fit_images
+from tpc_jax.conditioning.masks import Routing
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Network, Params
@@ -20,6 +22,8 @@ class ConfiguredAnimator:
     """
 
     config: Any
+    routings: ClassVar[tuple[Routing, ...]] = ("composite", "open", "masked", "union", "replace")
+    fit: ClassVar[Fit] = "letterbox"
 
     @property
     def networks(self) -> Mapping[str, Network]:
@@ -31,6 +35,16 @@ class ConfiguredAnimator:
         """Height and width of the canvas in pixels."""
         size = self.config.image_size
         return size if isinstance(size, tuple) else (size, size)
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of pictures as they are read: those of the canvas."""
+        return self.image_size
+
+    @property
+    def pose_channels(self) -> int:
+        """Channels of a pose picture."""
+        return 3
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -69,14 +83,50 @@ class ConfiguredAnimator:
         return self.config.num_steps
 
     @property
-    def guidance_scale(self) -> float:
-        """Default weight of classifier-free guidance."""
+    def guidance_scale(self) -> float | tuple[float, ...]:
+        """Default weight of classifier-free guidance, one per condition."""
         return self.config.guidance_scale
 
-    def with_reference(self, params: Params, image: UInt8[np.ndarray, "height width 3"]) -> Params:
+    def with_reference(
+        self,
+        params: Params,
+        image: UInt8[np.ndarray, "height width 3"],
+        mask: Bool[np.ndarray, "height width"] | None = None,
+    ) -> Params:
         """Return the parameters unchanged: nothing but its latents is read of the reference."""
-        del image
+        del image, mask
         return params
+
+    def read_pictures(
+        self,
+        images: UInt8[np.ndarray, "*batch height width 3"],
+        masks: Bool[np.ndarray, "*batch height width"] | UInt8[np.ndarray, "*batch height width"],
+    ) -> np.ndarray:
+        """Return pictures on the canvas, grey levels."""
+        del masks
+        return fit_images(images, self.image_size, fit=self.fit)
+
+    def prepare(
+        self, params: Params, images: Float[Array, "pictures height width 3"]
+    ) -> Float[Array, "pictures h w channels"]:
+        """Return the latents of pictures in [0, 1]."""
+        return self.encode(params, 2.0 * images - 1.0)
+
+    def pose_context(
+        self, pose: Float[Array, "frames h w pose_channels"]
+    ) -> Float[Array, "frames h w pose_channels"]:
+        """Return the pose features themselves: a frame sees its own pose."""
+        return pose
+
+    def start(
+        self,
+        params: Params,
+        noise: Float[Array, "frames h w channels"],
+        timestep: Int[Array, ""] | int,
+    ) -> Float[Array, "frames h w channels"]:
+        """Return the noise itself."""
+        del params, timestep
+        return noise
 
     def encode(
         self, params: Params, images: Float[Array, "images height width 3"]
@@ -119,16 +169,14 @@ class ConfiguredAnimator:
         inputs = self._inputs(params, latents, timesteps, references, control)
         return self._bind("unet", params)(**inputs)
 
-    def denoise_halves(
+    def denoise_branches(
         self,
         params: Params,
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
         references: tuple[ReferenceTokens | None, ...],
         control: PyTree[Float[Array, "batch frames *_shape"]],
-    ) -> tuple[
-        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
-    ]:
+    ) -> tuple[Float[Array, "batch frames h w channels"], ...]:
         """Predict for windows without and with references, by two calls."""
         unconditional = self.denoise(params, latents, timesteps, None, control)
         return unconditional, self.denoise(params, latents, timesteps, references, control)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,22 @@ from tpc_jax.animators.references import (
 )
 from tpc_jax.conditioning.composite import paste
 from tpc_jax.conditioning.masks import Routing, cell_visibility, is_restricted, pool
+from tpc_jax.errors import UserError
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Params, num_bytes
 from tpc_jax.propagation.groups import num_groups
 from tpc_jax.propagation.propagate import Policy, representatives
 from tpc_jax.sampler.interpolate import Blend
-from tpc_jax.sampler.loop import StepRow, WindowNetwork, denoise_step, sample_steps
-from tpc_jax.sampler.schedule import step_table
+from tpc_jax.sampler.loop import (
+    Row,
+    Table,
+    WindowNetwork,
+    denoise_step,
+    latents_of,
+    run_table,
+    sample_steps,
+)
+from tpc_jax.sampler.schedule import Sampler
 from tpc_jax.sampler.windows import Windows, context_windows
 
 _PICTURES_AT_ONCE = 16
@@ -35,6 +44,11 @@ _PICTURES_AT_ONCE = 16
 _PIXELS_AT_ONCE = 1 << 19
 
 Latents = Float[Array, "frames h w channels"]
+# Grey levels, or numbers that are pixel values already.
+Pixels = (
+    UInt8[np.ndarray, "*batch rows columns _colors"]
+    | Float[np.ndarray, "*batch rows columns _colors"]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +56,13 @@ class AnimateOptions:
     """How a clip is denoised.
 
     Attributes:
-        routing: What the denoiser reads of the calibrated pictures; None leaves TPC out.
+        routing: What the denoiser reads of the calibrated pictures; "auto" takes the animator's
+            default, None leaves TPC out.
         group_size: Frames that share one calibrated picture at a step.
         policy: How the group's picture is chosen.
         steps: Denoising steps; None takes the animator's default.
-        guidance_scale: Weight of classifier-free guidance, 1 means off; None takes the animator's
-            default.
+        guidance_scale: Weight of classifier-free guidance, 1 means off; one number per condition
+            where the animator has several; None takes its default.
         seed: Seed of the start noise and of the propagation's draws.
         closed_windows: Whether the last window wraps around to the first frames, as the published
             samplers do, in place of being shifted back.
@@ -62,13 +77,15 @@ class AnimateOptions:
         blend: How latents are blended.
         cache_bytes: Most memory for reference features that serve all steps. If those of all
             calibrated pictures do not fit, they are encoded anew at every step.
+        sampler: How a step is taken; None takes the animator's default.
+        stretch_levels: Whether every finished frame is stretched from black to white.
     """
 
-    routing: Routing | None = "composite"
+    routing: Routing | Literal["auto"] | None = "auto"
     group_size: int = 4
     policy: Policy = "random"
     steps: int | None = None
-    guidance_scale: float | None = None
+    guidance_scale: float | tuple[float, ...] | None = None
     seed: int = 0
     closed_windows: bool = False
     tiled_noise: bool = False
@@ -78,32 +95,49 @@ class AnimateOptions:
     interpolate: int = 1
     blend: Blend = "linear"
     cache_bytes: int = 4 * 2**30
+    sampler: Sampler | None = None
+    stretch_levels: bool = False
 
     def resolve(self, animator: Animator) -> "AnimateOptions":
-        """Fill in the animator's defaults."""
-        steps = animator.num_steps if self.steps is None else self.steps
+        """Fill in the animator's defaults.
+
+        Raises:
+            UserError: The routing means nothing to the animator, or it has another number of
+                guidance scales.
+        """
+        routing = animator.routings[0] if self.routing == "auto" else self.routing
+        if routing is not None and routing not in animator.routings:
+            known = ", ".join(animator.routings)
+            raise UserError(f"routing {routing} means nothing to this model; it knows {known}")
         scale = animator.guidance_scale if self.guidance_scale is None else self.guidance_scale
-        return dataclasses.replace(self, steps=steps, guidance_scale=scale)
+        counts = [len(s) if isinstance(s, tuple) else 1 for s in (scale, animator.guidance_scale)]
+        if counts[0] != counts[1]:
+            raise UserError(f"this model has {counts[1]} guidance scales, got {counts[0]}")
+        return dataclasses.replace(
+            self, routing=routing, guidance_scale=scale,
+            steps=animator.num_steps if self.steps is None else self.steps,
+            sampler=animator.schedule.sampler if self.sampler is None else self.sampler,
+        )  # fmt: skip
 
 
 class CanvasClip(NamedTuple):
-    """All pictures of a clip on the animator's canvas, on the host.
+    """All pictures of a clip as the animator takes them, on the host.
 
     Attributes:
-        reference: The still.
+        reference: The still, as it is read.
         pose: The motion, as the animator wants to see it.
         background: The reference without its people; wanted by routing `composite` only.
         reference_masks: Where each person is in the reference, coverage 0...255.
-        images: The calibrated pictures.
+        images: The calibrated pictures, as they are read.
         masks: Where the person is in them.
         target_masks: Where each person is in the driving frames.
     """
 
-    reference: UInt8[np.ndarray, "height width 3"]
-    pose: UInt8[np.ndarray, "frames height width 3"]
+    reference: Pixels
+    pose: Pixels
     background: UInt8[np.ndarray, "height width 3"] | None
     reference_masks: UInt8[np.ndarray, "people height width"]
-    images: UInt8[np.ndarray, "people frames height width 3"]
+    images: Pixels
     masks: UInt8[np.ndarray, "people frames height width"]
     target_masks: UInt8[np.ndarray, "people frames height width"]
 
@@ -127,7 +161,9 @@ def encode_clip(
 
     With policy "first" only the first picture of each group is ever read, hence encoded.
     """
+    options = options.resolve(animator)
     pose = _in_chunks(animator, functools.partial(_jit_pose(animator), params), clip.pose)
+    pose = animator.pose_context(pose)
 
     def encode(pictures, as_features: bool):
         jitted = functools.partial(_jit_pictures(animator, as_features), params)
@@ -166,7 +202,7 @@ def keeps_features(
     """
     if animator.features_depend_on_t:
         return False
-    picture = jax.ShapeDtypeStruct((1, *animator.image_size, 3), jnp.uint8)
+    picture = jax.ShapeDtypeStruct((1, *animator.picture_size, 3), jnp.uint8)
     features = jax.eval_shape(_jit_pictures(animator, True), params, picture)
     return num_pictures * num_bytes(features) <= options.cache_bytes
 
@@ -224,6 +260,14 @@ def start_latents(animator: Animator, num_frames: int, options: AnimateOptions) 
     return noise[jnp.arange(count) % animator.window_length]
 
 
+def start_clip(
+    animator: Animator, params: Params, num_frames: int, options: AnimateOptions
+) -> Latents:
+    """Return the latents from which a clip with its reference starts: noise, or part of it."""
+    first = clip_table(animator, options).timestep[0]
+    return animator.start(params, start_latents(animator, num_frames, options), int(first))
+
+
 def sample_clip(
     animator: Animator,
     params: Params,
@@ -243,7 +287,14 @@ def sample_clip(
     options = options.resolve(animator)
     step = jit_step(animator, options, len(conditions.pose))
     bound = functools.partial(step, params, conditions)
-    yield from sample_steps(bound, latents, step_table(animator.schedule, options.steps))
+    for state in sample_steps(bound, latents, clip_table(animator, options)):
+        yield latents_of(state)
+
+
+def clip_table(animator: Animator, options: AnimateOptions) -> Table:
+    """Return one row per step of a run; PLMS has one step more than asked for."""
+    options = options.resolve(animator)
+    return run_table(animator.schedule, options.steps, options.sampler)
 
 
 def clip_windows(animator: Animator, num_frames: int, options: AnimateOptions) -> Windows:
@@ -256,7 +307,9 @@ def clip_windows(animator: Animator, num_frames: int, options: AnimateOptions) -
 
 @functools.lru_cache
 def jit_step(animator: Animator, options: AnimateOptions, num_frames: int):
-    """Compile `(params, conditions, latents, row) -> latents`, one denoising step of a clip.
+    """Compile `(params, conditions, state, row) -> state`, one denoising step of a clip.
+
+    With DDIM the state is the latents.
 
     Args:
         animator: The model's functions.
@@ -266,10 +319,10 @@ def jit_step(animator: Animator, options: AnimateOptions, num_frames: int):
     windows = clip_windows(animator, num_frames, options)
     slots = most_groups(np.minimum(windows.frames, num_frames - 1), options.group_size)
 
-    def step(params: Params, conditions: ClipConditions, latents: Latents, row: StepRow):
+    def step(params: Params, conditions: ClipConditions, state: Any, row: Row):
         network = _network(animator, params, conditions, row, options, slots)
         return denoise_step(
-            latents, row, network, windows=windows, guidance_scale=options.guidance_scale,
+            state, row, network, windows=windows, guidance_scale=options.guidance_scale,
             prediction_type=animator.schedule.prediction_type,
         )  # fmt: skip
 
@@ -277,7 +330,7 @@ def jit_step(animator: Animator, options: AnimateOptions, num_frames: int):
 
 
 def _network(
-    animator: Animator, params: Params, conditions: ClipConditions, row: StepRow, options, slots
+    animator: Animator, params: Params, conditions: ClipConditions, row: Row, options, slots
 ) -> WindowNetwork:
     """Bind the animator to what it reads at one step; repeated frames read what the last reads."""
     num_frames = len(conditions.pose)
@@ -292,14 +345,14 @@ def _network(
         control = jax.tree.map(lambda x: x[None], control)
         inputs = (params, latents[None], timestep[None], read(frames), control)
         if not is_guided:
-            return None, animator.denoise(*inputs)[0]
-        return tuple(half[0] for half in animator.denoise_halves(*inputs))
+            return (animator.denoise(*inputs)[0],)
+        return tuple(branch[0] for branch in animator.denoise_branches(*inputs))
 
     return WindowNetwork(control, predict)
 
 
 def window_reader(
-    animator: Animator, params: Params, conditions: ClipConditions, row: StepRow, options, slots
+    animator: Animator, params: Params, conditions: ClipConditions, row: Row, options, slots
 ) -> Callable[[Any], tuple[ReferenceTokens | None, ...]]:
     """Return the function from the frames of a window to what they read at one step.
 
@@ -363,14 +416,14 @@ def _in_chunks(animator: Animator, function: Callable, x: Any):
 
 
 def to_unit(pixels):
-    """Map grey levels to [0, 1]."""
-    return pixels.astype(jnp.float32) / 255
+    """Map grey levels to [0, 1]; numbers stay as they are."""
+    return pixels / jnp.float32(255) if pixels.dtype == jnp.uint8 else pixels
 
 
 def encode_pictures(animator: Animator, params: Params, images, as_features: bool):
-    """Encode pictures in [0, 1] as latents or, where these serve all steps, as features."""
-    latents = animator.encode(params, 2.0 * images - 1.0)
-    return animator.reference_features(params, latents, 0.0) if as_features else latents
+    """Prepare pictures in [0, 1] or, where these serve all steps, return their features."""
+    prepared = animator.prepare(params, images)
+    return animator.reference_features(params, prepared, 0.0) if as_features else prepared
 
 
 @functools.lru_cache

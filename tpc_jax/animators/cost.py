@@ -14,6 +14,7 @@ from tpc_jax.animators.clip import (
     AnimateOptions,
     ClipConditions,
     clip_length,
+    clip_table,
     encode_pictures,
     jit_step,
     keeps_features,
@@ -23,8 +24,7 @@ from tpc_jax.animators.references import ClipReferences, Keys, Visible, num_keys
 from tpc_jax.conditioning.masks import is_restricted
 from tpc_jax.model.params import Params, num_bytes
 from tpc_jax.propagation.groups import num_groups
-from tpc_jax.sampler.loop import StepRow, step_rows
-from tpc_jax.sampler.schedule import step_table
+from tpc_jax.sampler.loop import Row, start_state, step_rows
 
 
 class Cost(NamedTuple):
@@ -89,7 +89,8 @@ def estimate_clip(
     cost = count(jit_step(animator, options, num_frames).trace(*inputs).jaxpr)
     dtype = max((x.dtype for x in jax.tree.leaves(params["unet"])), key=lambda d: d.itemsize)
     return Estimate(
-        parameter_bytes, num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops, options.steps,
+        parameter_bytes, num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops,
+        len(clip_table(animator, options).timestep),
         measure_flops_per_second(dtype),
     )  # fmt: skip
 
@@ -101,21 +102,23 @@ def step_inputs(
     num_people: int,
     options: AnimateOptions,
     coverage: float = 1.0,
-) -> tuple[Params, ClipConditions, jax.ShapeDtypeStruct, StepRow]:
+) -> tuple[Params, ClipConditions, Any, Row]:
     """Return the shapes of what one step takes; arguments as for `abstract_conditions`."""
     params = _with_reference(animator, params)
     conditions = abstract_conditions(animator, params, num_frames, num_people, options, coverage)
     length = clip_length(animator, num_frames, options)
     latents = jax.ShapeDtypeStruct((length, *animator.latent_shape), jnp.float32)
-    rows = step_rows(step_table(animator.schedule, options.resolve(animator).steps))
-    return params, conditions, latents, jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], rows))
+    table = clip_table(animator, options)
+    state = jax.eval_shape(lambda latents: start_state(table, latents), latents)
+    row = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], step_rows(table)))
+    return params, conditions, state, row
 
 
 def _with_reference(animator: Animator, params: Params) -> Params:
     """Return the shapes of the parameters with what is read of any reference."""
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
-    image = np.zeros((1, 1, 3), np.uint8)
-    return jax.eval_shape(lambda params: animator.with_reference(params, image), shapes)
+    image, mask = np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool)
+    return jax.eval_shape(lambda params: animator.with_reference(params, image, mask), shapes)
 
 
 def abstract_conditions(
@@ -136,17 +139,21 @@ def abstract_conditions(
         options: Denoising options.
         coverage: Share of the pictures that a person covers, where routing hides the rest.
     """
+    options = options.resolve(animator)
 
-    def pictures(count):
-        return jax.ShapeDtypeStruct((count, *animator.image_size, 3), jnp.float32)
+    def pictures(count, size, channels=3):
+        return jax.ShapeDtypeStruct((count, *size, channels), jnp.float32)
 
     def encoded(count, as_features: bool):
         def encode(params, images):
             return encode_pictures(animator, params, images, as_features)
 
-        return jax.eval_shape(encode, params, pictures(count))
+        return jax.eval_shape(encode, params, pictures(count, animator.picture_size))
 
-    pose = jax.eval_shape(animator.pose_features, params, pictures(num_frames))
+    poses = pictures(num_frames, animator.image_size, animator.pose_channels)
+    pose = jax.eval_shape(
+        lambda *x: animator.pose_context(animator.pose_features(*x)), params, poses
+    )
     can_keep = not animator.features_depend_on_t
     shared = None if options.routing in ("replace", "composite") else encoded(1, can_keep)
     nothing = (None,) * len(animator.token_grids)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from tpc_jax.animators import animateanyone, magicanimate, tiny
+from tpc_jax.animators import animateanyone, disco, dreampose, magicanimate, tiny
 from tpc_jax.animators.interface import Animator
 from tpc_jax.errors import UserError
 from tpc_jax.io.tokenizer import prompt_ids
@@ -28,6 +28,8 @@ SYSTEMS = {
         animateanyone.AnimateAnyoneAnimator,
         animateanyone.networks,
     ),
+    "dreampose": (dreampose.DreamPoseConfig, dreampose.DreamPoseAnimator, dreampose.networks),
+    "disco": (disco.DiscoConfig, disco.DiscoAnimator, disco.networks),
 }
 
 

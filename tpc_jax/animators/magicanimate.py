@@ -179,7 +179,7 @@ class MagicAnimateAnimator(ConfiguredAnimator):
         controlnet = self._bind("controlnet", params)
         return controlnet.residuals(latents, jnp.full(count, timestep), pose, context)
 
-    def denoise_halves(
+    def denoise_branches(
         self,
         params: Params,
         latents: Float[Array, "batch frames h w channels"],

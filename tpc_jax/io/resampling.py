@@ -10,6 +10,7 @@ Filter = Literal["bilinear", "bicubic", "lanczos"]
 
 # Keys' parameter in Pillow; OpenCV and PyTorch take -0.75.
 _CUBIC_SLOPE = -0.5
+_TORCH_SLOPE = -0.75
 # Lobes of the windowed sinc on either side.
 _LANCZOS_LOBES = 3
 # Pillow's 8-bit filters keep 32 - 8 - 2 bits behind the point.
@@ -72,12 +73,34 @@ def resize_8bit(
     return _to_8bit(np.einsum("oh,...hwc->...owc", rows, wide, optimize=True))
 
 
+@functools.lru_cache(maxsize=64)
+def torch_cubic_weights(size: int, new_size: int) -> Float[np.ndarray, "{new_size} {size}"]:
+    """Return the matrix that resizes one axis by PyTorch's bicubic filter, in float64.
+
+    Four taps about `(i + 1/2) size / new_size - 1/2`, however much it shrinks; pixels beyond the
+    edge are those of the edge.
+
+    Args:
+        size: Pixels along the axis.
+        new_size: Pixels wanted.
+
+    Source: PyTorch's `interpolate(mode="bicubic", align_corners=False, antialias=False)`.
+    """
+    centre = (np.arange(new_size) + 0.5) * size / new_size - 0.5
+    taps = np.floor(centre)[:, None] + np.arange(-1, 3)
+    weights = _cubic(taps - centre[:, None], _TORCH_SLOPE)
+    matrix = np.zeros((new_size, size))
+    rows = np.repeat(np.arange(new_size), 4)
+    np.add.at(matrix, (rows, np.clip(taps, 0, size - 1).astype(int).ravel()), weights.ravel())
+    return matrix
+
+
 def _triangle(x: np.ndarray) -> np.ndarray:
     return np.maximum(1.0 - np.abs(x), 0.0)
 
 
-def _cubic(x: np.ndarray) -> np.ndarray:
-    a, x = _CUBIC_SLOPE, np.abs(x)
+def _cubic(x: np.ndarray, a: float = _CUBIC_SLOPE) -> np.ndarray:
+    x = np.abs(x)
     near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     far = (((x - 5.0) * x + 8.0) * x - 4.0) * a
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))

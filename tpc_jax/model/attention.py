@@ -210,7 +210,7 @@ class Attention(nnx.Module):
         """
         parts = [
             tuple(
-                _per_image(project(t.astype(x.dtype)), x.shape[0], references.picture_of_frame)
+                picture_of_each(project(t.astype(x.dtype)), x.shape[0], references.picture_of_frame)
                 for project in (self.to_k, self.to_v)
             )
             for t in references.tokens
@@ -278,8 +278,14 @@ class Attention(nnx.Module):
         return x.reshape(*x.shape[:-1], self.num_heads, -1)
 
 
-def _per_image(x, images: int, picture_of_frame=None):
-    """Give each image its picture of [batch, pictures, ...]; flat: [images, ...]."""
+def picture_of_each(x, images: int, picture_of_frame=None):
+    """Give each image its picture of [batch, pictures, ...]; flat: [images, ...].
+
+    Args:
+        x: Something of every picture.
+        images: Frames of all windows, batch-major.
+        picture_of_frame: As in `ReferenceTokens`.
+    """
     batch, pictures = x.shape[:2]
     if pictures == 1:
         x = jnp.broadcast_to(x, (batch, images // batch, *x.shape[2:]))
@@ -295,9 +301,9 @@ def _flat_bits(references: ReferenceTokens, images: int, tokens: int):
     own = jnp.full((images, tokens), EVERYONE, jnp.uint32)
     key_bits = [
         own,
-        *(_per_image(b, images, references.picture_of_frame) for b in _bits(references)),
+        *(picture_of_each(b, images, references.picture_of_frame) for b in _bits(references)),
     ]
-    return _per_image(references.query_bits, images), jnp.concatenate(key_bits, axis=1)
+    return picture_of_each(references.query_bits, images), jnp.concatenate(key_bits, axis=1)
 
 
 def _has_bits(references: ReferenceTokens) -> bool:

@@ -81,6 +81,8 @@ class UNetConfig(Config):
         norm_over_frames: Whether resnet norms pool over all frames of a window (MagicAnimate).
         reads: Which transformers read reference features, "full" or "midup".
         motion: Motion modules, or None for a network of single pictures.
+        temporal: Whether resnets convolve over the frames of a window too, and transformers attend
+            over them (DisCo with temporal module); needs `norm_over_frames`.
         position_grid: Height and width of a table added after the first convolution, which tells a
             small network where its tokens lie; it starts as sinusoids and is learnt; latents must
             have this size. None (as in Stable Diffusion) has no table.
@@ -99,6 +101,7 @@ class UNetConfig(Config):
     norm_over_frames: bool = False
     reads: Literal["full", "midup"] = "full"
     motion: MotionConfig | None = None
+    temporal: bool = False
     position_grid: tuple[int, int] | None = None
 
     def __post_init__(self):
@@ -108,6 +111,8 @@ class UNetConfig(Config):
                 f"attention_levels must have one entry per level ({len(self.block_out_channels)}), "
                 f"got {len(self.attention_levels)}"
             )
+        if self.temporal and not self.norm_over_frames:
+            raise ValueError("temporal needs norm_over_frames True")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,21 +120,24 @@ class ControlNetConfig(Config):
     """The copy of the denoiser's way down that reads a condition picture.
 
     Attributes:
-        trunk: Sizes of the way down and the mid block; single pictures, so no motion modules.
+        trunk: Sizes of the way down and the mid block; single pictures, so no motion modules,
+            unless it is `temporal`.
         condition_in_channels: Channels of the condition picture.
         condition_channels: Widths of the convolutions over the condition picture; every level but
-            the first halves the size.
+            the first halves the size. None: the condition has the size of latents, and one
+            convolution goes to the trunk's width (DisCo's background).
     """
 
     NESTED: ClassVar = {"trunk": UNetConfig}
 
     trunk: UNetConfig = dataclasses.field(default_factory=UNetConfig)
     condition_in_channels: int = 3
-    condition_channels: tuple[int, ...] = (16, 32, 96, 256)
+    condition_channels: tuple[int, ...] | None = (16, 32, 96, 256)
 
     def __post_init__(self):
         """Check that the trunk is one of single pictures."""
-        if self.trunk.motion is not None or self.trunk.norm_over_frames:
+        is_pooled = self.trunk.norm_over_frames and not self.trunk.temporal
+        if self.trunk.motion is not None or is_pooled:
             raise ValueError("trunk must have motion None and norm_over_frames False")
 
 
@@ -226,7 +234,7 @@ class VisionConfig(Config):
         num_heads: Attention heads; the head width is width / num_heads.
         image_size: Side of the square pictures in pixels.
         patch_size: Side of the pixel blocks that become tokens.
-        projection_width: Features of the projected embedding.
+        projection_width: Features of the projected embedding; None has no projection.
     """
 
     width: int = 1024
@@ -235,9 +243,26 @@ class VisionConfig(Config):
     num_heads: int = 16
     image_size: int = 224
     patch_size: int = 14
-    projection_width: int = 768
+    projection_width: int | None = 768
 
     @property
     def num_tokens(self) -> int:
         """Tokens of a picture: its patches and one for the whole."""
         return (self.image_size // self.patch_size) ** 2 + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterConfig(Config):
+    """DreamPose's adapter, which joins CLIP's tokens with a picture's latents.
+
+    Attributes:
+        num_pooled: Cells of the latents after pooling: what each latent channel is read from.
+        width: Features per token.
+        num_tokens: Tokens that come in from CLIP and go out.
+        latent_channels: Channels of the latents, one further token each.
+    """
+
+    num_pooled: int = 1280
+    width: int = 768
+    num_tokens: int = 50
+    latent_channels: int = 4

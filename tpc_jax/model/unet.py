@@ -18,6 +18,7 @@ from tpc_jax.model.layers import (
     conv3x3,
     grid_features,
     group_norm,
+    make_group_norm,
 )
 
 
@@ -150,8 +151,8 @@ class UNet(UNetTrunk):
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         super().__init__(config, ends_in_tokens=False, rngs=rngs)
         width = config.block_out_channels[0]
-        self.conv_norm_out = nnx.GroupNorm(
-            width, config.norm_num_groups, epsilon=RESNET_EPS, rngs=rngs
+        self.conv_norm_out = make_group_norm(
+            width, config.norm_num_groups, eps=RESNET_EPS, rngs=rngs
         )
         self.conv_out = conv3x3(width, config.out_channels, rngs=rngs)
 
@@ -160,7 +161,7 @@ class UNet(UNetTrunk):
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
         *,
-        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        context: Float[Array, "batch *frames ctx_tokens ctx_channels"] | None = None,
         pose: Float[Array, "batch frames h w pose_channels"] | None = None,
         references: Sequence[ReferenceTokens | None] | None = None,
         residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
@@ -170,7 +171,7 @@ class UNet(UNetTrunk):
         Args:
             latents: Noisy latents.
             timesteps: Training indices 0...999, one per batch row.
-            context: Tokens for cross-attention, shared by the frames of a row.
+            context: Tokens for cross-attention, shared by the frames of a row or one set each.
             pose: Features of the pose net, added to the output of the first convolution.
             references: What each transformer reads beside its own tokens, in execution order;
                 None reads nothing (the unconditional half of guidance).
@@ -196,7 +197,7 @@ class UNet(UNetTrunk):
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
         *,
-        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        context: Float[Array, "batch *frames ctx_tokens ctx_channels"] | None = None,
         pose: Float[Array, "batch frames h w pose_channels"] | None = None,
         references: Sequence[ReferenceTokens | None],
         residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
@@ -299,7 +300,9 @@ class UNet(UNetTrunk):
         if pose is not None:
             x = x + _fold(pose).astype(dtype)
         if context is not None:
-            context = jnp.repeat(context.astype(dtype), frames, axis=0)
+            context = context.astype(dtype)
+            has_own = context.ndim == 4
+            context = _fold(context) if has_own else jnp.repeat(context, frames, axis=0)
         conditions = Conditions(
             time=jnp.repeat(self.time_embedding(timesteps), frames, axis=0),
             context=context,

@@ -1,12 +1,13 @@
-"""The vision encoder: a picture becomes one embedding for the denoiser's cross-attention."""
+"""The vision encoder: a picture becomes patch tokens, or one embedding, for cross-attention."""
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from tpc_jax.model.attention import attend
-from tpc_jax.model.clip_layers import CLIP_EPS, ClipLayers
+from tpc_jax.model.clip_layers import ClipLayers
 from tpc_jax.model.config import VisionConfig
+from tpc_jax.model.layers import make_layer_norm
 
 
 class Embeddings(nnx.Module):
@@ -34,18 +35,19 @@ class Embeddings(nnx.Module):
 
 
 class VisionEncoder(nnx.Module):
-    """CLIP's vision transformer and its projection, which has no bias."""
+    """CLIP's vision transformer and, where the config has one, its projection without bias."""
 
     def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs):
         self.config = config
         self.embeddings = Embeddings(config, rngs=rngs)
         # The published files spell it so.
-        self.pre_layrnorm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.pre_layrnorm = make_layer_norm(config.width, rngs=rngs)
         self.encoder = ClipLayers(config, attend, rngs=rngs)
-        self.post_layernorm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
-        self.visual_projection = nnx.Linear(
-            config.width, config.projection_width, use_bias=False, rngs=rngs
-        )
+        self.post_layernorm = make_layer_norm(config.width, rngs=rngs)
+        if config.projection_width is not None:
+            self.visual_projection = nnx.Linear(
+                config.width, config.projection_width, use_bias=False, rngs=rngs
+            )
 
     def hidden(
         self, pixels: Float[Array, "images height width 3"]
@@ -66,6 +68,15 @@ class VisionEncoder(nnx.Module):
         tokens = self.embeddings(pixels.astype(self.embeddings.patch_embedding.kernel.dtype))
         return self.encoder(self.pre_layrnorm(tokens))
 
+    def project(
+        self, tokens: Float[Array, "images *tokens features"]
+    ) -> Float[Array, "images *tokens projection"]:
+        """Return the projection of what `hidden` returned, token by token.
+
+        Source: CLIP does so with the class token only, DisCo with every token.
+        """
+        return self.visual_projection(self.post_layernorm(tokens))
+
     def __call__(
         self, pixels: Float[Array, "images height width 3"]
     ) -> Float[Array, "images projection"]:
@@ -76,4 +87,4 @@ class VisionEncoder(nnx.Module):
 
         Source: transformers `CLIPVisionModelWithProjection`, `image_embeds`.
         """
-        return self.visual_projection(self.post_layernorm(self.hidden(pixels)[:, 0]))
+        return self.project(self.hidden(pixels)[:, 0])

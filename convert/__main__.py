@@ -7,6 +7,7 @@ from typing import Literal
 
 import tyro
 
+from convert.feature_commands import FEATURE_COMMANDS
 from tpc_jax.errors import UserError
 
 # The heavy imports (JAX, Flax) are in the commands, so that --help is quick.
@@ -141,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
         "animateanyone": animateanyone,
         "dreampose": dreampose,
         "disco": disco,
+        **FEATURE_COMMANDS,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="python -m convert", args=arguments)

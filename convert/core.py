@@ -77,7 +77,8 @@ class Conversion:
     """All that makes up one model.
 
     Attributes:
-        config: Plain values for the model's config file, among them "animator".
+        config: Plain values for the model's config file, among them "animator" or
+            "feature_network".
         networks: The networks that the config describes.
         parts: Where the numbers of most networks come from.
         computed: How the others are computed, by dotted path.
@@ -246,8 +247,9 @@ def _report(conversion: Conversion, plans: Plans, dtype: str, digests: _Digests)
         }
         for name, plan in plans.items()
     }
+    kinds = ("animator", "feature_network")
     return {
-        "animator": conversion.config["animator"],
+        **{kind: conversion.config[kind] for kind in kinds if kind in conversion.config},
         "dtype": dtype,
         "parameters": {n: P.count(network.spec) for n, network in conversion.networks.items()},
         "files": {name: digests[path] for name, path in conversion.inputs.items()},

@@ -1,4 +1,4 @@
-"""Names of the published feature networks that the evaluation metrics need.
+"""The published feature networks that the evaluation metrics need: names and conversion.
 
 | network | published file |
 |---|---|
@@ -9,11 +9,16 @@
 | `i3d` | `i3d_pretrained_400.pt` |
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from convert.core import Conversion, Part
+from convert.read import open_source
 from convert.rules import Kind, Rule, ignore, layer
-from tpc_jax.metrics.networks import FeatureNetwork
+from tpc_jax.metrics.networks import FeatureNetwork, feature_network
+from tpc_jax.metrics.networks.store import NETWORK, stored_config
 
+_ROLES = ("network", "heads")
 # DataParallel puts this in front of every name.
 _WRAPPED = r"(?:module\.)?"
 
@@ -66,3 +71,31 @@ FEATURE_NETWORKS: Mapping[FeatureNetwork, tuple[tuple[Rule, ...], ...]] = {
     "resnet3d_50": (RESNET3D_50,),
     "i3d": (I3D,),
 }
+
+
+def describe_feature_network(
+    name: FeatureNetwork, files: Sequence[Path], shrink: int = 1
+) -> Conversion:
+    """Say how published files become a stored feature network.
+
+    Args:
+        name: Which network.
+        files: Its files, in the order of the list above.
+        shrink: Divides the published channel counts, for files of a smaller network.
+
+    Raises:
+        UserError: A file is missing or damaged.
+        ValueError: The number of files is not that of the list.
+    """
+    tables = FEATURE_NETWORKS[name]
+    if len(files) != len(tables):
+        raise ValueError(f"{name} is published in {len(tables)} files, got {len(files)}")
+    sources = [(open_source(path), rules) for path, rules in zip(files, tables, strict=True)]
+    return Conversion(
+        config=stored_config(name, shrink),
+        networks={NETWORK: feature_network(name, shrink)},
+        parts=[Part(NETWORK, sources)],
+        computed={},
+        # The heads of LPIPS may have the name of another package's backbone.
+        inputs={f"{role}/{path.name}": path for role, path in zip(_ROLES, files, strict=False)},
+    )

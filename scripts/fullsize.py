@@ -47,11 +47,13 @@ def main() -> None:
 
 def run_all(parent: Path | None, dtype: str, model: str, files: dict[str, str]) -> None:
     """Write, convert and denoise, and check the limits; nothing is left behind."""
-    folder = Path(tempfile.mkdtemp(prefix="fullsize-", dir=parent))
-    own = [sys.executable, __file__, "--model", model, "--folder", folder, "--dtype", dtype]
-    inputs = [p for n, file in files.items() for p in (f"--{n.replace('_', '-')}", folder / file)]
-    convert = [sys.executable, "-m", "convert", model, *inputs]
-    try:
+    with tempfile.TemporaryDirectory(prefix="fullsize-", dir=parent) as made:
+        folder = Path(made)
+        own = [sys.executable, __file__, "--model", model, "--folder", folder, "--dtype", dtype]
+        inputs = []
+        for name, file in files.items():
+            inputs += [f"--{name.replace('_', '-')}", folder / file]
+        convert = [sys.executable, "-m", "convert", model, *inputs]
         measure("write", [*own, "--stage", "write"])
         largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         seconds, peak = measure("convert", [*convert, "--out", folder / "model", "--dtype", dtype])
@@ -59,8 +61,6 @@ def run_all(parent: Path | None, dtype: str, model: str, files: dict[str, str]) 
         for part in {Path(file).parts[0] for file in files.values()}:
             shutil.rmtree(folder / part)
         _, step_peak = measure("denoise", [*own, "--stage", "denoise"])
-    finally:
-        shutil.rmtree(folder)
     if seconds > 600 or peak > 1.3 * largest or step_peak > 20 * GIB:
         sys.exit("over a limit: 10 min and 1.3 files to convert, 20 GiB to denoise")
 

@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 from tqdm import tqdm
@@ -20,6 +20,7 @@ Method = Literal["lts", "all", "face", "clip"]
 Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
 RoutingName = Literal["auto", "open", "masked", "union", "replace", "composite"]
 Kind = Literal["auto", "densepose", "openpose", "rgb", "uv"]
+Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -344,7 +345,7 @@ def sensitivity(
     results: Path = Path("runs/sensitivity.csv"),
     clips: int = 64,
     frames: int = 8,
-    steps: int = 10,
+    steps: int | None = None,
     seed: int = 0,
 ) -> None:
     """Measure quality against rotation and scale of the reference; a stopped study goes on.
@@ -355,7 +356,7 @@ def sensitivity(
         results: Scores of every clip under every condition, in CSV format.
         clips: Held-out people, at least 2.
         frames: Frames per person, 2 to 23.
-        steps: Denoising steps.
+        steps: Denoising steps; the model's own number if left out.
         seed: Seed of the people, the noise and the propagation.
     """
     from tpc_jax.animators.load import load_animator
@@ -365,6 +366,7 @@ def sensitivity(
 
     with _stage("loading"):
         animator, params = load_animator(model)
+    steps = animator.num_steps if steps is None else steps
     most = {"frames": MOTION_FRAMES - 1, "steps": animator.schedule.num_train_timesteps}
     if clips < 2 or not 2 <= frames <= most["frames"] or not 1 <= steps <= most["steps"]:
         raise UserError(
@@ -377,6 +379,104 @@ def sensitivity(
         run_study(animator, params, results, options, progress=bar.update)
     write_summary(results, out)
     print(f"wrote {out / 'sensitivity.md'} and {out / 'sensitivity.png'}")
+
+
+def make_split(
+    data: str,
+    case: Case,
+    out: Path,
+    pairs: int = 64,
+    frames: int = 8,
+    step: int = 1,
+    seed: int = 0,
+) -> None:
+    """Draw pairs of references and motions that are misaligned in one way, and list them.
+
+    Args:
+        data: synthetic, tiktok:FOLDER, tiktok:FOLDER:test, tiktok-tsv:NAME_images.tsv, ted:LIST.txt
+            or ted:FOLDER.
+        case: How reference and motion differ.
+        out: Manifest to write, JSON; it holds no pictures.
+        pairs: Number of pairs.
+        frames: Frames of each motion.
+        step: Distance of these frames in the clip.
+        seed: Seed of the draws.
+    """
+    from tpc_jax.datasets import open_dataset, write_split
+    from tpc_jax.datasets.make_split import make_split as draw
+
+    if min(pairs, frames, step) < 1:
+        raise UserError("--pairs, --frames and --step must be at least 1")
+    split = draw(open_dataset(data), case, num_pairs=pairs, num_frames=frames, step=step, seed=seed)
+    write_split(out, split)
+    print(f"wrote {out}: {len(split.pairs)} pairs, digest {split.digest}")
+
+
+def evaluate(
+    data: str,
+    split: tuple[Path, ...],
+    out: Path,
+    model: str = "tiny",
+    methods: str = "none,face,all,clip,lts",
+    transforms: str = "similarity",
+    propagation: str = "random:4",
+    routing: str = "composite",
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int = 0,
+    videos: int = 3,
+    disco: bool = False,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+) -> None:
+    """Animate every pair of splits in several ways and score the clips; a stopped run goes on.
+
+    Options with several values take them with commas between; everything is combined with
+    everything.
+
+    Args:
+        data: synthetic, tiktok:FOLDER, tiktok:FOLDER:test, tiktok-tsv:NAME_images.tsv, ted:LIST.txt
+            or ted:FOLDER.
+        split: Manifests of make-split, one table each.
+        out: Folder for results.md, results.csv, results.json, plots, report.html and, as the run
+            goes, results.jsonl.
+        model: "tiny", the embedded model, or the folder of a trained or converted one.
+        methods: none, face, all, clip, lts; pose-shift, retarget and retarget+lts move the motion.
+        transforms: similarity, affine, translation_scale, rigid.
+        propagation: random:4 (policy and frames per group), first:4, off.
+        routing: open, masked, union, replace, composite.
+        steps: Denoising steps; the model's own number if left out.
+        guidance_scale: Classifier-free guidance, 1 means off; the model's own value if left out.
+        seed: Seed of the noise and of the propagation.
+        videos: Pairs per split whose videos are kept and shown.
+        disco: Add L1, PSNR and SSIM by the field's convention, at 256x256.
+        dtype: Type to compute in; auto takes bfloat16 on accelerators.
+    """
+    from tpc_jax.evaluate.command import run_evaluation
+    from tpc_jax.evaluate.variants import make_variants
+
+    if (steps is not None and steps < 1) or videos < 0:
+        raise UserError("--steps must be at least 1 and --videos at least 0")
+    variants = make_variants(
+        methods.split(","),
+        _choices("--transforms", transforms, Transform),
+        propagation.split(","),
+        _choices("--routing", routing, RoutingName),
+    )
+    denoising = Denoising(steps=steps, guidance_scale=guidance_scale, seed=seed)
+    total = run_evaluation(
+        model, data, split, variants, out, denoising.options(), num_videos=videos,
+        use_disco=disco, dtype=_dtype(dtype),
+        bar=lambda count: tqdm(total=count, desc="animating", unit="clip"),
+    )  # fmt: skip
+    print(f"{total} clips; wrote {out / 'report.html'} and tables beside it")
+
+
+def _choices(option: str, text: str, kind) -> tuple:
+    values = tuple(text.split(","))
+    if unknown := [value for value in values if value not in get_args(kind)]:
+        known = ", ".join(get_args(kind))
+        raise UserError(f"{option} {unknown[0]}: unknown; known are {known}")
+    return values
 
 
 def read_settings(path: Path) -> dict:
@@ -465,6 +565,8 @@ def main(arguments: list[str] | None = None) -> None:
         "demo": demo,
         "train": train,
         "sensitivity": sensitivity,
+        "make-split": make_split,
+        "evaluate": evaluate,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="tpc-jax", args=arguments)

@@ -59,10 +59,8 @@ def line(inputs, command="animate", motion="motion.json", **options):
     }
     words = [command]
     for name, value in values.items():
-        words += [
-            f"--{name.replace('_', '-')}",
-            *map(str, value if type(value) is list else [value]),
-        ]
+        given = value if isinstance(value, list) else [value]
+        words += [f"--{name.replace('_', '-')}", *map(str, given)]
     return words
 
 

@@ -26,7 +26,7 @@ def arguments(model, tmp_path, monkeypatch):
     options |= {"clips": 2, "frames": 5, "steps": 2}
 
     def make(**changes):
-        changed = options | changes
+        changed = {n: v for n, v in (options | changes).items() if v is not None}
         return ["sensitivity", *(str(x) for n, v in changed.items() for x in (f"--{n}", v))]
 
     return make
@@ -45,6 +45,14 @@ def test_the_command_measures_and_writes_the_page(arguments, tmp_path, capsys, m
     (tmp_path / "docs" / "sensitivity.md").unlink()
     cli.main(arguments())
     assert (tmp_path / "docs" / "sensitivity.md").read_text() == page
+
+
+def test_the_models_own_number_of_steps_is_the_default(arguments, tmp_path):
+    cli.main(arguments(steps=None, clips=2))
+    own = small_model()[0].num_steps
+    rows = (tmp_path / "runs" / "r.csv").read_text().splitlines()[1:]
+    assert rows
+    assert all(f"5 frames, {own} steps" in row for row in rows)
 
 
 @pytest.mark.parametrize("change", [{"clips": 1}, {"frames": 1}, {"frames": 24}, {"steps": 2000}])

@@ -21,7 +21,8 @@ OPTIONS = AnimateOptions(None, steps=STEPS, closed_windows=True)
 def model(tmp_path_factory):
     """The converted model with the golden windows, and the embedding of the raw reference."""
     animator, params = load_golden(tmp_path_factory.mktemp("golden"))
-    config = dataclasses.replace(animator.config, window_length=8, window_overlap=2)
+    length = DATA["e_single_init_latents"].shape[2]
+    config = dataclasses.replace(animator.config, window_length=length, window_overlap=2)
     animator = dataclasses.replace(animator, config=config)
     return animator, animator.with_reference(params, DATA["loop_ref_image"])
 

@@ -14,17 +14,22 @@ FLOW = (
 )
 ORDER = (
     *FLOW,
-    *("animators", "metrics", "data", "train", "pipeline", "report", "evaluate", "cli", "__main__"),
+    *("animators", "metrics", "data", "datasets", "train"),
+    *("pipeline", "report", "evaluate", "cli", "__main__"),
 )
 # Imported from anywhere, importing only each other.
 SHARED = ("_types", "_numerics", "_version", "errors", "sharding")
 # Stages that get less than all that lies to their left.
-NARROWER = {"metrics": FLOW, "data": ("io", "pose", "procrustes", "warp")}
+NARROWER = {
+    "metrics": FLOW,
+    "data": ("io", "pose", "procrustes", "warp"),
+    "datasets": ("io", "pose", "procrustes", "warp", "metrics", "data"),
+}
 # `import tpc_jax` gives the calibration core, so the package root stands where that ends.
 PACKAGE_ROOT = "calibrate"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
-    "cv2": ("io", "pose", "data", "conditioning", "report", "evaluate"),
+    "cv2": ("io", "pose", "data", "datasets", "conditioning", "report", "evaluate"),
     "flax": ("model", "animators", "metrics", "train"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
     **dict.fromkeys(("convert", "scripts", "tests"), ()),

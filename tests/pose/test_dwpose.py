@@ -68,7 +68,7 @@ def poses(count, seed=0):
 
 @pytest.mark.parametrize(("hands", "face"), [(False, False), (True, False), (True, True)])
 def test_keypoints_come_back_within_two_pixels(hands, face):
-    """Hands cover wrists, the face nose and eyes: what is hidden is inferred, less exactly."""
+    """Hands cover the wrists and a face eyes: what is hidden is inferred, a little less exactly."""
     for pose in poses(6):
         canvas = draw_whole_body(one(wholebody_points(pose, hands, face)), 768, 512)
         xy, conf = decode(canvas)
@@ -78,7 +78,8 @@ def test_keypoints_come_back_within_two_pixels(hands, face):
         free[:5] = not face
         assert (conf > 0).all()
         assert error[free].max() < 2, error
-        assert error.max() < 12, error
+        assert error[[9, 10]].max() < 3, error
+        assert error.max() < 5, error
 
 
 @pytest.mark.parametrize("layout", ["coco-17", "openpose-18"])

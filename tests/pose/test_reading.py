@@ -210,3 +210,9 @@ def test_openpose_points_are_reordered(tmp_path):
     (tmp_path / "k.json").write_text(json.dumps({"version": 1.3, "people": people}))
     read = read_keypoints(tmp_path / "k.json")
     assert read.xy[0, 0, :3, 0].tolist() == [0, 150, 140]  # nose, left eye, right eye
+
+
+def test_a_video_is_no_file_of_coordinates(tmp_path):
+    write_video(tmp_path / "still.mp4", np.zeros((3, 32, 32, 3), np.uint8), 10)
+    with pytest.raises(UserError, match="holds no DensePose coordinates"):
+        read_driving(tmp_path / "still.mp4", kind="uv")

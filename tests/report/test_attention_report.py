@@ -46,7 +46,9 @@ def test_maps_of_any_model(name, routing, pictures):
         assert calibrated[1].sum() == 0
         assert calibrated[0].sum() > 0.05
         assert reference[1].sum() > 0.05
-        assert calibrated[0][clip.masks[0, 1] > 0].sum() > 0.9 * calibrated[0].sum()
+        # Nothing beyond the cells, of up to 8 pixels, that the person's strip touches.
+        columns = np.flatnonzero(clip.masks[0, 1].any(axis=0))
+        assert calibrated[0][:, columns.max() // 8 * 8 + 8 :].sum() == 0
 
 
 def test_a_frame_or_step_that_is_not_there():

@@ -154,12 +154,6 @@ class AnimateAnyoneAnimator(ConfiguredAnimator):
         rest = {name: part for name, part in params.items() if name != "image_encoder"}
         return {**rest, CONTEXT: embedding}
 
-    def pose_features(
-        self, params: Params, pose: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames h w channels"]:
-        """Return the features of skeleton pictures in [0, 1]."""
-        return self._bind("pose_net", params)(pose)
-
     def reference_features(
         self,
         params: Params,
@@ -174,17 +168,6 @@ class AnimateAnyoneAnimator(ConfiguredAnimator):
         count = len(latents)
         encoder = self._bind("appearance_encoder", params)
         return encoder(latents, jnp.zeros(count), _repeat(params[CONTEXT], count))
-
-    def control(
-        self,
-        params: Params,
-        latents: Float[Array, "frames h w channels"],
-        timestep: Float[Array, ""],
-        pose: Float[Array, "frames h w pose_channels"],
-    ) -> Float[Array, "frames h w pose_channels"]:
-        """Return the pose features themselves, which serve all steps and both halves."""
-        del params, latents, timestep
-        return pose
 
     def _inputs(self, params, latents, timesteps, references, control):
         """Leave the unconditional half without the reference's embedding, but not the pose."""

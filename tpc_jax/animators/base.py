@@ -140,6 +140,23 @@ class ConfiguredAnimator:
         """Return the pictures, nominally in [-1, 1], of latents."""
         return self._bind("vae", params).decode(latents)
 
+    def pose_features(
+        self, params: Params, pose: Float[Array, "frames height width 3"]
+    ) -> Float[Array, "frames h w channels"]:
+        """Return the features of pose pictures in [0, 1]."""
+        return self._bind("pose_net", params)(pose)
+
+    def control(
+        self,
+        params: Params,
+        latents: Float[Array, "frames h w channels"],
+        timestep: Float[Array, ""],
+        pose: Float[Array, "frames h w pose_channels"],
+    ) -> Float[Array, "frames h w pose_channels"]:
+        """Return the pose features themselves, which serve all steps and both halves."""
+        del params, latents, timestep
+        return pose
+
     def denoise(
         self,
         params: Params,

@@ -134,12 +134,6 @@ class TinyAnimator(ConfiguredAnimator):
         """The networks that the configuration describes."""
         return networks(self.config)
 
-    def pose_features(
-        self, params: Params, pose: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames h w channels"]:
-        """Return the features of pose pictures in [0, 1]."""
-        return self._bind("pose_net", params)(pose)
-
     def reference_features(
         self,
         params: Params,
@@ -150,17 +144,6 @@ class TinyAnimator(ConfiguredAnimator):
         del timestep
         encoder = self._bind("appearance_encoder", params)
         return encoder(latents, jnp.zeros(latents.shape[0]))
-
-    def control(
-        self,
-        params: Params,
-        latents: Float[Array, "frames h w channels"],
-        timestep: Float[Array, ""],
-        pose: Float[Array, "frames h w pose_channels"],
-    ) -> Float[Array, "frames h w pose_channels"]:
-        """Return the pose features themselves, which serve all steps."""
-        del params, latents, timestep
-        return pose
 
     def _inputs(self, params, latents, timesteps, references, control):
         """Hand the network the best linear guess of the clean latents.

@@ -6,18 +6,17 @@ come, so that a stopped study goes on where it was.
 
 import csv
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-import jax
 import numpy as np
 
 from tpc_jax.animators.interface import Animator
 from tpc_jax.calibrate import Method, Model
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.cases import Case, lower_resolution, make_case
+from tpc_jax.evaluate.records import params_digest
 from tpc_jax.evaluate.scores import score_clip
 from tpc_jax.model.params import Params
 from tpc_jax.pipeline import AnimateOptions, animate_clip, calibrate_clip
@@ -111,7 +110,7 @@ class StudyOptions:
 
     num_clips: int = 64
     num_frames: int = 8
-    steps: int = 10
+    steps: int = 1
     seed: int = 0
 
 
@@ -172,11 +171,8 @@ def _open_to_append(results: Path) -> TextIO:
 
 def study_label(params: Params, options: StudyOptions) -> str:
     """Identify a model and the options that its scores depend on."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
     return (
-        f"model {digest.hexdigest()[:8]}, {options.num_frames} frames, {options.steps} steps, "
+        f"model {params_digest(params)}, {options.num_frames} frames, {options.steps} steps, "
         f"seed {options.seed}"
     )
 

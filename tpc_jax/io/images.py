@@ -166,13 +166,33 @@ def _read(path: str | Path) -> UInt8[np.ndarray, "height width channels"]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
-    encoded = np.fromfile(path, np.uint8)
+    raw = _decode(np.fromfile(path, np.uint8))
+    if raw is None:
+        raise UserError(f"{path}: is not a readable picture; give a PNG or JPEG file")
+    return raw
+
+
+def decode_image(data: bytes) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode a picture that is held in memory, as RGB.
+
+    Raises:
+        ValueError: The bytes are no picture.
+    """
+    raw = _decode(np.frombuffer(data, np.uint8))
+    if raw is None:
+        raise ValueError("data must hold an encoded picture")
+    return np.ascontiguousarray(raw[..., 2::-1])
+
+
+def _decode(
+    encoded: UInt8[np.ndarray, " bytes"],
+) -> UInt8[np.ndarray, "height width channels"] | None:
     raw = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
     if raw is not None and (raw.ndim == 2 or raw.shape[2] != 4):
         # Only this mode obeys the camera's orientation note; it has no transparency.
         raw = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     if raw is None:
-        raise UserError(f"{path}: is not a readable picture; give a PNG or JPEG file")
+        return None
     pixels = np.asarray(raw)
     return pixels if pixels.dtype == np.uint8 else (pixels // 256).astype(np.uint8)
 

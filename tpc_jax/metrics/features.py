@@ -10,6 +10,7 @@ from jax import Array
 from jaxtyping import Float, UInt8
 
 from tpc_jax.metrics.modes import Mode, check_mode
+from tpc_jax.metrics.networks.synthetic import CLIP_SIZE, PICTURE_SIZE
 from tpc_jax.metrics.resize import resize
 from tpc_jax.model.params import Network, Params, bind
 
@@ -161,6 +162,36 @@ def fvd_features(
         Unterthiner et al. 2018; DisCo's evaluation, `FVD-3DInception`.
     """
     return bind(network, params)(fvd_input(clips, mode))
+
+
+def synthetic_picture_features(
+    network: Network, params: Params, images: Pictures, *, mode: Mode = "correct"
+) -> Float[Array, "images features"]:
+    """Compute the synthetic features of pictures; see `metrics.networks.synthetic`.
+
+    Args:
+        network: `synthetic_network("pictures")`.
+        params: Its parameters.
+        images: Pictures of any size.
+        mode: Only `correct`; the field has no such features.
+
+    Raises:
+        ValueError: Pictures that are neither float nor 8-bit, another mode.
+    """
+    return bind(network, params).features(_synthetic_input(images, PICTURE_SIZE, mode))
+
+
+def synthetic_clip_features(
+    network: Network, params: Params, clips: Clips, *, mode: Mode = "correct"
+) -> Float[Array, "clips features"]:
+    """Compute the synthetic features of clips; see `synthetic_picture_features`."""
+    return bind(network, params).features(_synthetic_input(clips, CLIP_SIZE, mode))
+
+
+def _synthetic_input(images: Array, size: int, mode: Mode) -> Array:
+    if mode != "correct":
+        raise ValueError(f"synthetic features know mode 'correct' only, got {mode!r}")
+    return resize(_grey_levels(images, mode) / 255.0, (size, size), "bicubic")
 
 
 def network_input_error(

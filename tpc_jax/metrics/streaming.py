@@ -13,20 +13,27 @@ from tpc_jax.metrics.features import (
     fid_vid_features,
     fvd_features,
     lpips_distance,
+    synthetic_clip_features,
+    synthetic_picture_features,
 )
 from tpc_jax.metrics.frechet import FeatureStatistics, feature_statistics, merge_statistics
 from tpc_jax.metrics.modes import Mode, check_mode
 from tpc_jax.model.params import Network, Params
 
-FeatureMetric = Literal["lpips", "fid", "fid_vid", "fvd"]
+FeatureMetric = Literal["lpips", "fid", "fid_vid", "fvd", "synthetic_pictures", "synthetic_clips"]
 
 _FUNCTIONS = {
     "lpips": lpips_distance,
     "fid": fid_features,
     "fid_vid": fid_vid_features,
     "fvd": fvd_features,
+    "synthetic_pictures": synthetic_picture_features,
+    "synthetic_clips": synthetic_clip_features,
 }
-_RANK = {"lpips": 4, "fid": 4, "fid_vid": 5, "fvd": 5}
+_RANK = {
+    **{"lpips": 4, "fid": 4, "fid_vid": 5, "fvd": 5},
+    **{"synthetic_pictures": 4, "synthetic_clips": 5},
+}
 # Rounding of decoders and resizers, not another scale.
 _RANGE_SLACK = 0.02
 
@@ -50,7 +57,8 @@ class BatchedMetric:
         """Prepare a metric.
 
         Args:
-            metric: `lpips` takes two sets of pictures, `fid` pictures, `fid_vid` and `fvd` clips.
+            metric: `lpips` takes two sets of pictures, `fid` and `synthetic_pictures` pictures,
+                `fid_vid`, `fvd` and `synthetic_clips` clips.
             network: The feature network that belongs to it.
             params: Its parameters.
             mode: `correct` or `disco`.

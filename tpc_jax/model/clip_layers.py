@@ -7,8 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from tpc_jax.model.config import TextConfig, VisionConfig
-
-CLIP_EPS = 1e-5
+from tpc_jax.model.layers import make_layer_norm
 
 Attend = Callable[..., Float[Array, "batch tokens heads head_dim"]]
 
@@ -51,9 +50,9 @@ class ClipLayer(nnx.Module):
     """Attention and feed-forward, each behind a norm and with a residual connection."""
 
     def __init__(self, config: TextConfig | VisionConfig, attend: Attend, *, rngs: nnx.Rngs):
-        self.layer_norm1 = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.layer_norm1 = make_layer_norm(config.width, rngs=rngs)
         self.self_attn = ClipAttention(config, attend, rngs=rngs)
-        self.layer_norm2 = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.layer_norm2 = make_layer_norm(config.width, rngs=rngs)
         self.mlp = ClipFeedForward(config, rngs=rngs)
 
     def __call__(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens width"]:

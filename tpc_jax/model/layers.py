@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 RESNET_EPS = 1e-5
 TRANSFORMER_EPS = 1e-6
+LAYER_NORM_EPS = 1e-5
 
 
 def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, rngs: nnx.Rngs, **kwargs):
@@ -22,6 +23,20 @@ def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, rngs: nnx.R
 def conv1x1(in_channels: int, out_channels: int, *, rngs: nnx.Rngs, **kwargs) -> nnx.Conv:
     """Build a pointwise convolution."""
     return nnx.Conv(in_channels, out_channels, (1, 1), rngs=rngs, **kwargs)
+
+
+def make_group_norm(channels: int, num_groups: int, *, eps: float, rngs: nnx.Rngs) -> nnx.GroupNorm:
+    """Build a group norm whose variance is the mean squared distance from the mean.
+
+    Flax's default, the difference of two means, loses digits where the mean is large against the
+    spread, as in pictures with wide margins of one colour.
+    """
+    return nnx.GroupNorm(channels, num_groups, epsilon=eps, use_fast_variance=False, rngs=rngs)
+
+
+def make_layer_norm(channels: int, *, eps: float = LAYER_NORM_EPS, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """Build a layer norm, with the variance as in `make_group_norm`."""
+    return nnx.LayerNorm(channels, epsilon=eps, use_fast_variance=False, rngs=rngs)
 
 
 def timestep_features(
@@ -86,15 +101,15 @@ class ResnetBlock(nnx.Module):
         is_temporal: bool = False,
         rngs: nnx.Rngs,
     ):
-        self.norm1 = nnx.GroupNorm(in_channels, num_groups, epsilon=eps, rngs=rngs)
+        self.norm1 = make_group_norm(in_channels, num_groups, eps=eps, rngs=rngs)
         self.conv1 = conv3x3(in_channels, out_channels, rngs=rngs)
         if time_features is not None:
             self.time_emb_proj = nnx.Linear(time_features, out_channels, rngs=rngs)
-        self.norm2 = nnx.GroupNorm(out_channels, num_groups, epsilon=eps, rngs=rngs)
+        self.norm2 = make_group_norm(out_channels, num_groups, eps=eps, rngs=rngs)
         self.conv2 = conv3x3(out_channels, out_channels, rngs=rngs)
         self.is_temporal = is_temporal
         if is_temporal:
-            self.tem_norm = nnx.GroupNorm(out_channels, num_groups, epsilon=eps, rngs=rngs)
+            self.tem_norm = make_group_norm(out_channels, num_groups, eps=eps, rngs=rngs)
             self.tem_conv = nnx.Conv(
                 out_channels, out_channels, (3,), padding=1,
                 kernel_init=nnx.initializers.zeros, rngs=rngs,

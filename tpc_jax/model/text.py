@@ -6,8 +6,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from tpc_jax.model.attention import attend_causally
-from tpc_jax.model.clip_layers import CLIP_EPS, ClipLayers
+from tpc_jax.model.clip_layers import ClipLayers
 from tpc_jax.model.config import TextConfig
+from tpc_jax.model.layers import make_layer_norm
 
 
 class Embeddings(nnx.Module):
@@ -29,7 +30,7 @@ class TextEncoder(nnx.Module):
         self.config = config
         self.embeddings = Embeddings(config, rngs=rngs)
         self.encoder = ClipLayers(config, attend_causally, rngs=rngs)
-        self.final_layer_norm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.final_layer_norm = make_layer_norm(config.width, rngs=rngs)
 
     def __call__(self, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens width"]:
         """Return the features of every token behind the final norm.

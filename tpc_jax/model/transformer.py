@@ -7,12 +7,13 @@ from jaxtyping import Array, Float
 
 from tpc_jax.model.attention import Attention, ReferenceTokens
 from tpc_jax.model.layers import (
-    RESNET_EPS,
     TRANSFORMER_EPS,
     conv1x1,
     frames_inside,
     frames_outside,
     group_norm,
+    make_group_norm,
+    make_layer_norm,
 )
 
 
@@ -65,7 +66,7 @@ class TransformerBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         def norm():
-            return nnx.LayerNorm(channels, epsilon=RESNET_EPS, rngs=rngs)
+            return make_layer_norm(channels, rngs=rngs)
 
         self.norm1 = norm()
         self.attn1 = Attention(channels, num_heads=num_heads, rngs=rngs)
@@ -112,7 +113,7 @@ class SpatialTransformer(nnx.Module):
         is_temporal: bool = False,
         rngs: nnx.Rngs,
     ):
-        self.norm = nnx.GroupNorm(channels, num_groups, epsilon=TRANSFORMER_EPS, rngs=rngs)
+        self.norm = make_group_norm(channels, num_groups, eps=TRANSFORMER_EPS, rngs=rngs)
         self.proj_in = conv1x1(channels, channels, rngs=rngs)
         block = TransformerBlock(
             channels, num_heads=num_heads, context_channels=context_channels,
@@ -142,9 +143,9 @@ class NormedTokens(nnx.Module):
     """
 
     def __init__(self, channels: int, *, num_groups: int, rngs: nnx.Rngs):
-        self.norm = nnx.GroupNorm(channels, num_groups, epsilon=TRANSFORMER_EPS, rngs=rngs)
+        self.norm = make_group_norm(channels, num_groups, eps=TRANSFORMER_EPS, rngs=rngs)
         self.proj_in = conv1x1(channels, channels, rngs=rngs)
-        norm1 = nnx.LayerNorm(channels, epsilon=RESNET_EPS, rngs=rngs)
+        norm1 = make_layer_norm(channels, rngs=rngs)
         self.transformer_blocks = nnx.List([nnx.Dict(norm1=norm1)])
 
     def __call__(

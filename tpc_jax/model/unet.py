@@ -18,6 +18,7 @@ from tpc_jax.model.layers import (
     conv3x3,
     grid_features,
     group_norm,
+    make_group_norm,
 )
 
 
@@ -150,8 +151,8 @@ class UNet(UNetTrunk):
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         super().__init__(config, ends_in_tokens=False, rngs=rngs)
         width = config.block_out_channels[0]
-        self.conv_norm_out = nnx.GroupNorm(
-            width, config.norm_num_groups, epsilon=RESNET_EPS, rngs=rngs
+        self.conv_norm_out = make_group_norm(
+            width, config.norm_num_groups, eps=RESNET_EPS, rngs=rngs
         )
         self.conv_out = conv3x3(width, config.out_channels, rngs=rngs)
 

@@ -5,8 +5,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from tpc_jax.model.attention import attend
-from tpc_jax.model.clip_layers import CLIP_EPS, ClipLayers
+from tpc_jax.model.clip_layers import ClipLayers
 from tpc_jax.model.config import VisionConfig
+from tpc_jax.model.layers import make_layer_norm
 
 
 class Embeddings(nnx.Module):
@@ -40,9 +41,9 @@ class VisionEncoder(nnx.Module):
         self.config = config
         self.embeddings = Embeddings(config, rngs=rngs)
         # The published files spell it so.
-        self.pre_layrnorm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.pre_layrnorm = make_layer_norm(config.width, rngs=rngs)
         self.encoder = ClipLayers(config, attend, rngs=rngs)
-        self.post_layernorm = nnx.LayerNorm(config.width, epsilon=CLIP_EPS, rngs=rngs)
+        self.post_layernorm = make_layer_norm(config.width, rngs=rngs)
         if config.projection_width is not None:
             self.visual_projection = nnx.Linear(
                 config.width, config.projection_width, use_bias=False, rngs=rngs

@@ -113,18 +113,20 @@ def read_driving(
         )
     if uv_path is not None:
         uv = _read_fitting_uv(uv_path, video.frames.shape[:3])
+    if found == "uv" and uv is None:
+        raise UserError(f"{path}: holds no DensePose coordinates; give an .npy file or a folder")
     if found == "densepose":
         parts = decode_parts(video.frames, name)
         if keypoints is None:
             keypoints, masks = _people_from_parts(parts)
         else:
             masks = divide_masks(parts[None] > 0, keypoints)
-    elif found == "uv":
+    elif found == "uv" and uv is not None:
         if keypoints is None:
             nobody = (len(video.frames), 0, 17)
             keypoints = Keypoints(np.zeros((*nobody, 2), np.float32), np.zeros(nobody, np.float32))
         else:
-            masks = divide_masks((uv > 0).any(-1)[None], keypoints)
+            masks = divide_masks(np.any(uv > 0, axis=-1)[None], keypoints)
     elif keypoints is None:
         keypoints = decode_skeleton(video.frames, name)
     if found != "uv" and not (np.asarray(keypoints.conf) > 0).any():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -14,14 +15,14 @@ from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.inspect import attention_maps
 from tpc_jax.animators.interface import ReferenceReader
 from tpc_jax.conditioning.canvas import fit_images, placement_on
+from tpc_jax.conditioning.composite import paste
 from tpc_jax.errors import UserError
-from tpc_jax.io.images import to_uint8, write_image
+from tpc_jax.io.images import from_uint8, to_uint8, write_image
 from tpc_jax.model.params import Params
 from tpc_jax.pipeline import CalibratedClip, Reference, canvas_clip
 from tpc_jax.pose.reading import Driving
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
 from tpc_jax.procrustes.transform import apply
-from tpc_jax.warp.warp import composite
 
 # Attention counts as being at a body part within this share of the canvas's short side.
 _NEAR = 0.1
@@ -116,7 +117,7 @@ def inspect_attention(
         )
     params = animator.with_reference(params, reference.image)
     in_reference = placement_on(reference.image.shape[:2], size).apply(still)
-    warped = place_target(np.asarray(apply(drv_from_ref, still)))
+    warped = place_target(np.asarray(apply(drv_from_ref, jnp.asarray(still))))
 
     def look(options: AnimateOptions) -> tuple[Look, ...]:
         clip = canvas_clip(animator, reference, driving, calibrated, options)
@@ -141,10 +142,9 @@ def _pictures(clip, options: AnimateOptions, frame: int) -> dict[str, np.ndarray
     if options.routing is None:
         return reference
     if options.routing == "composite":
-        pasted = clip.background / np.float32(255)
-        for image, mask in zip(clip.images[:, frame], clip.masks[:, frame], strict=True):
-            pasted = composite(image / np.float32(255), mask / np.float32(255), pasted)
-        return {"calibrated": to_uint8(np.asarray(pasted))}
+        layers = (clip.background, clip.images[:, [frame]], clip.masks[:, [frame]])
+        pasted = paste(*(jnp.asarray(from_uint8(layer)) for layer in layers))
+        return {"calibrated": to_uint8(np.asarray(pasted[0]))}
     people = {
         f"calibrated {n}" if n else "calibrated": x for n, x in enumerate(clip.images[:, frame])
     }

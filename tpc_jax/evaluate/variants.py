@@ -1,0 +1,105 @@
+"""The ways of animating a pair that an evaluation compares."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple, get_args
+
+from tpc_jax.animators.clip import AnimateOptions
+from tpc_jax.calibrate import Method, Model
+from tpc_jax.conditioning.masks import Routing
+from tpc_jax.errors import UserError
+from tpc_jax.propagation.propagate import Policy
+
+NONE, SHIFT, RETARGET, RETARGET_TPC = "none", "pose-shift", "retarget", "retarget+lts"
+# These move the motion onto the reference: their frames show the person elsewhere than the truth.
+POSE_MOVING = (SHIFT, RETARGET, RETARGET_TPC)
+METHODS = (NONE, *get_args(Method), *POSE_MOVING)
+DESCRIPTIONS = {
+    NONE: "the model as it is",
+    "face": "TPC fitted to the five face points, as released",
+    "all": "TPC fitted to all common keypoints",
+    "clip": "TPC with one transform for the clip",
+    "lts": "TPC fitted to the best subset of keypoints, as described",
+    SHIFT: "the motion scaled and shifted once per clip onto the reference, as MimicMotion does",
+    RETARGET: "the motion's limbs retargeted to the reference's, as Wan-Animate does",
+    RETARGET_TPC: "limbs retargeted, then TPC (lts)",
+}
+OFF = "off"
+
+
+class Variant(NamedTuple):
+    """One way of animating.
+
+    Attributes:
+        method: One of `METHODS`.
+        transform: Kind of transform; None without calibration.
+        propagation: `random:4` and the like, or `off`; None without calibration.
+        routing: What is read of the calibrated picture; None without calibration.
+    """
+
+    method: str
+    transform: Model | None = None
+    propagation: str | None = None
+    routing: Routing | None = None
+
+    @property
+    def name(self) -> str:
+        """Identify the variant in files."""
+        return " ".join(part for part in self if part is not None)
+
+    @property
+    def moves_pose(self) -> bool:
+        """Whether the motion is moved, so that frames do not lie over the truth."""
+        return self.method in POSE_MOVING
+
+    @property
+    def fit_method(self) -> Method | None:
+        """How transforms are fitted; None without calibration."""
+        if self.routing is None:
+            return None
+        return "lts" if self.method == RETARGET_TPC else self.method
+
+    def options(self, shared: AnimateOptions) -> AnimateOptions:
+        """Return denoising options, of which steps, guidance and seed are shared."""
+        policy, size = parse_propagation(self.propagation or OFF)
+        return dataclasses.replace(shared, routing=self.routing, policy=policy, group_size=size)
+
+
+def parse_propagation(text: str) -> tuple[Policy, int]:
+    """Return policy and group size of `random:4`, `first:8` or `off`.
+
+    Raises:
+        UserError: It is none of these.
+    """
+    if text == OFF:
+        return "random", 1
+    policy, _, size = text.partition(":")
+    if policy not in get_args(Policy) or not size.isdigit() or int(size) < 1:
+        known = " or ".join(f"{name}:4" for name in get_args(Policy))
+        raise UserError(f"--propagation {text}: unknown; give {known} (frames per group) or {OFF}")
+    return policy, int(size)
+
+
+def make_variants(
+    methods: Sequence[str],
+    transforms: Sequence[Model] = ("similarity",),
+    propagations: Sequence[str] = ("random:4",),
+    routings: Sequence[Routing] = ("composite",),
+) -> tuple[Variant, ...]:
+    """Combine everything with everything that it applies to, each variant once.
+
+    Raises:
+        UserError: A method or propagation is unknown.
+    """
+    found: list[Variant] = []
+    for method in methods:
+        if method not in METHODS:
+            raise UserError(f"--methods {method}: unknown; known are {', '.join(METHODS)}")
+        if method in (NONE, SHIFT, RETARGET):
+            found.append(Variant(method))
+            continue
+        for combination in itertools.product(transforms, propagations, routings):
+            parse_propagation(combination[1])
+            found.append(Variant(method, *combination))
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,233 @@
+"""Move a motion onto the reference's person, in place of moving the reference: what others do.
+
+After either, generated frames show the person where the reference has it, not where the motion
+had it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from tpc_jax._types import Keypoints
+from tpc_jax.pose.filtering import DEFAULT_TAU
+from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.skeletons import KEYPOINT_INDEX as INDEX
+from tpc_jax.pose.skeletons import TORSO_POINTS
+
+_SCALES = (0.1, 10.0)
+# Longest lengths over the clip show limbs that point neither to nor from the camera.
+_LONGEST = 0.9
+# How far a limb's ratio may lie from the torso's before foreshortening is to blame.
+_LIMB_RATIOS = (0.6, 1.6)
+_NECK, _PELVIS = 17, 18
+
+
+class _Bone(NamedTuple):
+    """A limb: its ends, and the DensePose parts that move with it."""
+
+    parent: int
+    child: int
+    parts: tuple[int, ...] = ()
+
+
+def _bone(parent: str, child: str, *parts: int) -> _Bone:
+    return _Bone(INDEX[parent], INDEX[child], parts)
+
+
+# Parents before children.
+_BONES = (
+    _Bone(_PELVIS, _NECK),
+    *(_Bone(_PELVIS, INDEX[f"{side}_hip"]) for side in ("left", "right")),
+    *(_Bone(_NECK, INDEX[f"{side}_shoulder"]) for side in ("left", "right")),
+    _bone("left_hip", "left_knee", 8, 10), _bone("right_hip", "right_knee", 7, 9),
+    _bone("left_knee", "left_ankle", 5, 12, 14), _bone("right_knee", "right_ankle", 6, 11, 13),
+    _Bone(_NECK, INDEX["nose"]),
+    *(_Bone(INDEX["nose"], INDEX[f"{side}_eye"]) for side in ("left", "right")),
+    *(_bone(f"{side}_eye", f"{side}_ear") for side in ("left", "right")),
+    _bone("left_shoulder", "left_elbow", 15, 17), _bone("right_shoulder", "right_elbow", 16, 18),
+    _bone("left_elbow", "left_wrist", 4, 19, 21), _bone("right_elbow", "right_wrist", 3, 20, 22),
+)  # fmt: skip
+_TORSO_PARTS, _HEAD_PARTS = (1, 2), (23, 24)
+_HEAD_POINTS = (0, 1, 2, 3, 4)
+_MIRRORED_BONES = {
+    (b.parent, b.child): next(
+        (o.parent, o.child) for o in _BONES if o.parts != b.parts and len(o.parts) == len(b.parts)
+        and abs(o.child - b.child) == 1 and abs(o.parent - b.parent) == 1
+    )
+    for b in _BONES if b.parts
+}  # fmt: skip
+
+
+def shift_and_scale(driving: Driving, reference: Keypoints) -> Driving:
+    """Move the whole motion by one scale and shift for the clip, found from all frames.
+
+    The scale is the slope of the reference's heights against the motion's, the shift joins the
+    means; where people are turned so far that heights say nothing, the scale is the ratio of
+    spreads.
+
+    Args:
+        driving: The motion of one person.
+        reference: The reference's person `[1 17]`.
+
+    Source:
+        Own definition after MimicMotion's alignment of poses.
+    """
+    ref, drv, both = _common(driving.keypoints, reference)
+    if both.sum() < 2:
+        return driving
+    pairs = np.broadcast_to(ref, drv.shape)[both], drv[both]
+    centred = [points - points.mean(0) for points in pairs]
+    heights = [points[:, 1] for points in centred]
+    scale = (heights[0] @ heights[1]) / max(heights[1] @ heights[1], 1e-9)
+    if not _SCALES[0] < scale < _SCALES[1]:
+        scale = np.sqrt((centred[0] ** 2).sum() / max((centred[1] ** 2).sum(), 1e-9))
+    offset = pairs[0].mean(0) - scale * pairs[1].mean(0)
+    matrix = np.column_stack([scale * np.eye(2), offset])
+    return _moved(driving, [matrix] * len(drv))
+
+
+def retarget_limbs(driving: Driving, reference: Keypoints) -> Driving:
+    """Give the motion's person the reference's limb lengths, size and place.
+
+    Every limb keeps its direction in every frame and takes the reference's length, relative to the
+    motion's longest; lengths of left and right limbs are shared. The pelvis starts where the
+    reference has it and moves as in the motion, at the scale of the torso.
+
+    Args:
+        driving: The motion of one person.
+        reference: The reference's person `[1 17]`.
+
+    Returns:
+        The motion with new keypoints and, where it has part maps, with every limb's parts moved
+        along.
+
+    Source:
+        Own definition after Wan-Animate's description of retargeting.
+    """
+    ref, drv, _ = _common(driving.keypoints, reference)
+    seen = np.asarray(driving.keypoints.conf)[:, 0] > DEFAULT_TAU
+    known = np.asarray(reference.conf)[0] > DEFAULT_TAU
+    ref, known = _with_middles(ref, known)
+    drv, seen = _with_middles(drv, seen)
+    if not (known[_PELVIS] and known[_NECK] and seen[:, [_PELVIS, _NECK]].all(1).any()):
+        return shift_and_scale(driving, reference)
+    ratios = _ratios(ref, known, drv, seen)
+    new, is_placed = np.zeros_like(drv), np.zeros_like(seen)
+    first = drv[np.argmax(seen[:, _PELVIS]), _PELVIS]
+    new[:, _PELVIS] = ref[_PELVIS] + ratios[_PELVIS, _NECK] * (drv[:, _PELVIS] - first)
+    is_placed[:, _PELVIS] = seen[:, _PELVIS]
+    for bone in _BONES:
+        step = drv[:, bone.child] - drv[:, bone.parent]
+        new[:, bone.child] = new[:, bone.parent] + ratios[bone.parent, bone.child] * step
+        is_placed[:, bone.child] = is_placed[:, bone.parent] & seen[:, bone.child]
+    fallback = [_similarity(drv[i], new[i], is_placed[i]) for i in range(len(drv))]
+    moved = _moved(driving, fallback)
+    conf = np.where(is_placed[:, :17], np.asarray(driving.keypoints.conf)[:, 0], 0)
+    keypoints = Keypoints(new[:, None, :17].astype(np.float32), conf[:, None].astype(np.float32))
+    if driving.parts is None:
+        return moved._replace(keypoints=keypoints)
+    frames = zip(driving.parts, drv, new, is_placed, fallback, strict=True)
+    parts = np.stack([_move_parts(*frame) for frame in frames])
+    masks = None if moved.masks is None else moved.masks | (parts > 0)
+    return moved._replace(keypoints=keypoints, parts=parts, masks=masks)
+
+
+def _common(driving: Keypoints, reference: Keypoints):
+    """Return both people's points, and which both show; the first person of each."""
+    ref, drv = np.asarray(reference.xy, float)[0], np.asarray(driving.xy, float)[:, 0]
+    seen = np.asarray(driving.conf)[:, 0] > DEFAULT_TAU
+    return ref, drv, seen & (np.asarray(reference.conf)[0] > DEFAULT_TAU)
+
+
+def _with_middles(
+    xy: Float[np.ndarray, "*batch 17 2"], seen: Bool[np.ndarray, "*batch 17"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Append the neck and the pelvis."""
+    pairs = [[INDEX[f"{side}_{joint}"] for side in ("left", "right")] for joint in
+             ("shoulder", "hip")]  # fmt: skip
+    middles = np.stack([xy[..., pair, :].mean(-2) for pair in pairs], -2)
+    are_seen = np.stack([seen[..., pair].all(-1) for pair in pairs], -1)
+    return np.concatenate([xy, middles], -2), np.concatenate([seen, are_seen], -1)
+
+
+def _ratios(ref, known, drv, seen) -> dict[tuple[int, int], float]:
+    """Return every bone's length in the reference relative to the motion."""
+    own = {(b.parent, b.child): _ratio(b, ref, known, drv, seen) for b in _BONES}
+    torso = own[_PELVIS, _NECK] or 1.0
+    ratios = {}
+    for ends, value in own.items():
+        # The longer of two arms in the reference is the less foreshortened one.
+        both = [v for v in (value, own[_MIRRORED_BONES.get(ends, ends)]) if v is not None]
+        ratio = max(both) if both else torso
+        ratios[ends] = float(np.clip(ratio, _LIMB_RATIOS[0] * torso, _LIMB_RATIOS[1] * torso))
+    return ratios
+
+
+def _ratio(bone: _Bone, ref, known, drv, seen) -> float | None:
+    ends = [bone.parent, bone.child]
+    frames = seen[:, ends].all(1)
+    if not (known[ends].all() and frames.any()):
+        return None
+    lengths = np.linalg.norm(drv[frames, bone.child] - drv[frames, bone.parent], axis=1)
+    longest = np.quantile(lengths, _LONGEST)
+    return float(np.linalg.norm(ref[bone.child] - ref[bone.parent]) / max(longest, 1e-6))
+
+
+def _similarity(
+    old: Float[np.ndarray, "points 2"], new: Float[np.ndarray, "points 2"], use: np.ndarray
+) -> Float[np.ndarray, "2 3"]:
+    """Fit scale, turn and shift from old to new points; no change where that is undetermined."""
+    a, b = ((p[use] @ [1, 1j]) for p in (old, new))
+    if len(a) < 2 or np.ptp(old[use], axis=0).sum() < 1e-6:
+        return np.eye(2, 3)
+    spread = a - a.mean()
+    z = (spread.conj() @ (b - b.mean())) / (spread.conj() @ spread).real
+    shift = b.mean() - z * a.mean()
+    return np.array([[z.real, -z.imag, shift.real], [z.imag, z.real, shift.imag]])
+
+
+def _moved(driving: Driving, matrices: Sequence[Float[np.ndarray, "2 3"]]) -> Driving:
+    """Apply one transform per frame to everything but the video itself."""
+    stack = np.stack(matrices)
+    linear, offset = stack[:, None, None, :, :2], stack[:, None, None, :, 2]
+    xy = (linear @ np.asarray(driving.keypoints.xy, float)[..., None])[..., 0] + offset
+    keypoints = Keypoints(xy.astype(np.float32), np.asarray(driving.keypoints.conf))
+    parts, masks = driving.parts, driving.masks
+    if parts is not None:
+        parts = np.stack([_nearest(p, m) for p, m in zip(parts, matrices, strict=True)])
+    if masks is not None:
+        masks = np.stack(
+            [
+                [
+                    _nearest(mask.astype(np.uint8), m) > 0
+                    for mask, m in zip(own, matrices, strict=True)
+                ]
+                for own in masks
+            ]
+        )
+    return driving._replace(keypoints=keypoints, parts=parts, masks=masks)
+
+
+def _nearest(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return cv2.warpAffine(image, matrix, image.shape[1::-1], flags=cv2.INTER_NEAREST)
+
+
+def _move_parts(
+    parts: UInt8[np.ndarray, "height width"], old, new, placed, fallback
+) -> UInt8[np.ndarray, "height width"]:
+    """Paint torso, legs, head and arms, each moved with its own joints."""
+    out = np.zeros_like(parts)
+    groups = [(_TORSO_PARTS, TORSO_POINTS)]
+    groups += [(bone.parts, (bone.parent, bone.child)) for bone in _BONES if bone.parts]
+    groups.insert(5, (_HEAD_PARTS, _HEAD_POINTS))
+    for ids, points in groups:
+        use = np.zeros(len(placed), bool)
+        use[list(points)] = True
+        use &= placed
+        matrix = _similarity(old, new, use) if use.sum() >= 2 else fallback
+        layer = _nearest(np.where(np.isin(parts, ids), parts, 0).astype(np.uint8), matrix)
+        out = np.where(layer > 0, layer, out)
+    return out

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from convert.adapter import ADAPTER
@@ -16,10 +15,9 @@ from convert.read import Source
 from convert.unet import UNET
 from convert.vae import VAE
 from convert.vision import vision_tower
-from tpc_jax.animators.dreampose import DreamPoseConfig, networks, null_tokens
+from tpc_jax.animators.dreampose import DreamPoseConfig, networks, stored_null_tokens
 from tpc_jax.animators.tokens import CONTEXT, NULL
 from tpc_jax.errors import UserError
-from tpc_jax.model import params as P
 from tpc_jax.model.config import AdapterConfig, VAEConfig
 from tpc_jax.model.params import Params
 
@@ -115,16 +113,10 @@ def _shape(source: Source, name: str, rank: int) -> tuple[int, ...]:
 
 
 def _null(config: DreamPoseConfig):
-    """Return the function that computes the tokens of the empty picture.
-
-    In double precision: sums over a picture of one colour round in one direction, which the norms
-    of the autoencoder magnify to errors of 1e-3 in single precision.
-    """
+    """Return the function that computes the tokens of the empty picture."""
 
     def compute(load: Callable[[str], Params]) -> np.ndarray:
-        with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
-            params = {name: load(name) for name in ("image_encoder", "adapter", "vae")}
-            tokens = jax.jit(lambda params: null_tokens(config, params))
-            return np.asarray(tokens(P.cast(params, np.float64)), np.float32)
+        params = {name: load(name) for name in ("image_encoder", "adapter", "vae")}
+        return stored_null_tokens(config, params)
 
     return compute

@@ -110,11 +110,5 @@ def test_tpc_step_by_step(model, tpc, settings):
     latents = run(animator, params, reads, options, start, tpc["timesteps"])
     close(latents, last(tpc["latents"]), "latents")
     close(latents[-1], last(tpc["final_latents"]), "final latents")
-    parts = (
-        jnp.asarray(tpc["tokens_reference"])[None],
-        jnp.asarray(tpc["tokens_calibrated"])[None],
-    )
-    read = ReferenceTokens(parts, (None, None), None, jnp.arange(2)[None])
-    before = np.concatenate([start[None], last(tpc["latents"])[:-1]])
-    ours = guided(model, params, options, before, table.timestep, read, jnp.asarray(pose))
+    ours = solved_predictions(animator, options, start, latents)
     close(ours, last(tpc["guided_noise"]), "guided noise")

@@ -146,6 +146,21 @@ def null_tokens(config: DreamPoseConfig, params: Params) -> Float[Array, "tokens
     return picture_tokens(config, params, jnp.zeros((1, width, height, 3)))[0]
 
 
+def stored_null_tokens(
+    config: DreamPoseConfig, params: Params
+) -> Float[np.ndarray, "tokens width"]:
+    """Return the tokens of the empty picture in the precision in which they are stored.
+
+    Numerics: in double precision: sums over a picture of one colour round in one direction, which
+        the norms of the autoencoder magnify to errors of 1e-3 in single precision.
+    """
+    with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
+        readers = {name: params[name] for name in _READERS}
+        exact = jax.tree.map(lambda x: jnp.asarray(np.asarray(x, np.float64)), readers)
+        compute = jax.jit(lambda params: null_tokens(config, params))
+        return np.asarray(compute(exact), np.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class DreamPoseAnimator(TokenAnimator):
     """The pure functions of DreamPose, closed over its configuration.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,21 @@ def test_methods_that_move_the_motion_get_fair_scores_only(finished):
     assert "frechet_pictures" not in walking["none"]["scores"]
 
 
+class OpenTags(HTMLParser):
+    """Keep track of what is open; a wrong end is an error."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
 def test_the_page_holds_everything_itself(finished):
     page = (finished / "report.html").read_text()
     assert len(page) < 2_000_000
@@ -113,6 +129,9 @@ def test_the_page_holds_everything_itself(finished):
     assert len(sources) == 2 + 2 * (3 + 4)
     assert all(source.startswith("data:") for source in sources)
     assert page.count("<table>") == 2
+    reader = OpenTags()
+    reader.feed(page)
+    assert reader.open == []
     assert len(list((finished / "videos" / "rotation").iterdir())) == 3 + 4
 
 

@@ -3,23 +3,26 @@
 PYTHON ?= python3
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+FULLSIZE_ARGS ?=
 REPORT_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help demo test lint report clean
+.PHONY: help demo test lint report fullsize clean
 
 help:
-	@echo 'make demo    install the package and animate a built-in misaligned case into out/demo'
-	@echo '             (DEMO_ARGS=--quick for a short run)'
-	@echo 'make test    install the development extra and run the tests (PYTEST_ARGS=...)'
-	@echo 'make lint    check style, formatting and types'
-	@echo 'make report  measure the built-in model on configs/splits and write docs/results.md'
-	@echo '             (hours on two cores; a stopped run goes on; REPORT_ARGS=...)'
-	@echo 'make clean   remove the virtual environment, caches and build products; out/ stays'
-	@echo 'PYTHON=...   the interpreter to build the virtual environment with, 3.11 or newer'
+	@echo 'make demo      install the package and animate a built-in misaligned case into out/demo'
+	@echo '               (DEMO_ARGS=--quick for a short run)'
+	@echo 'make test      install the development extra and run the tests (PYTEST_ARGS=...)'
+	@echo 'make lint      check style, formatting and types'
+	@echo 'make report    measure the built-in model on configs/splits and write docs/results.md'
+	@echo '               (hours on two cores; a stopped run goes on; REPORT_ARGS=...)'
+	@echo 'make fullsize  convert random weights of real size and denoise once; takes 22 GB of disk'
+	@echo '               and up to 20 GiB of memory (FULLSIZE_ARGS="--folder DIR" to work there)'
+	@echo 'make clean     remove the virtual environment, caches and build products; out/ stays'
+	@echo 'PYTHON=...     the interpreter to build the virtual environment with, 3.11 or newer'
 
 demo: $(VENV)/.installed
 	$(BIN)/tpc-jax demo $(DEMO_ARGS)
@@ -34,6 +37,9 @@ lint: $(VENV)/.installed-dev
 
 report: $(VENV)/.installed
 	$(BIN)/python scripts/make_report.py $(REPORT_ARGS)
+
+fullsize: $(VENV)/.installed-dev
+	$(BIN)/python scripts/fullsize.py $(FULLSIZE_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

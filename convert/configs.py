@@ -3,10 +3,18 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tpc_jax.errors import UserError
-from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig, VAEConfig
+from tpc_jax.model.config import (
+    ControlNetConfig,
+    MotionConfig,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+    VisionConfig,
+)
+from tpc_jax.sampler.schedule import ScheduleConfig
 
 # Settings with the only value that our networks know; older files leave most of them out.
 _UNET_FIXED = {
@@ -45,7 +53,21 @@ _VAE_FIXED = {
     "latents_mean": None,
     "latents_std": None,
 }
-_TEXT_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_CLIP_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_VISION_FIXED = {**_CLIP_FIXED, "num_channels": 3}
+_SCHEDULE_FIXED = {
+    "trained_betas": None,
+    "clip_sample": False,
+    "thresholding": False,
+    "skip_prk_steps": True,
+}
+# Settings of a schedule that may be left out, and what diffusers takes then.
+_SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "steps_offset": 0,
+    "prediction_type": "epsilon",
+    "timestep_spacing": "leading",
+}
 _MOTION_FIXED = {
     "num_transformer_block": 1,
     "attention_block_types": ["Temporal_Self", "Temporal_Self"],
@@ -167,7 +189,7 @@ def vae_config(settings: Settings) -> VAEConfig:
 
 def text_config(settings: Settings) -> TextConfig:
     """Translate the config of transformers' `CLIPTextModel`."""
-    settings.require(_TEXT_FIXED)
+    settings.require(_CLIP_FIXED)
     return TextConfig(
         vocab_size=settings["vocab_size"],
         width=settings["hidden_size"],
@@ -176,6 +198,54 @@ def text_config(settings: Settings) -> TextConfig:
         num_heads=settings["num_attention_heads"],
         max_tokens=settings["max_position_embeddings"],
     )
+
+
+def vision_config(settings: Settings, *, is_projected: bool = True) -> VisionConfig:
+    """Translate the config of transformers' `CLIPVisionModel`, or of all of CLIP.
+
+    Args:
+        settings: The published config; transformers leaves out what has the size of ViT-B/32.
+        is_projected: Whether the projection is wanted.
+    """
+    if "vision_config" in settings.values:
+        settings = settings.inside("vision_config")
+    settings.require(_VISION_FIXED)
+    return VisionConfig(
+        width=settings.get("hidden_size", 768),
+        mlp_width=settings.get("intermediate_size", 3072),
+        num_layers=settings.get("num_hidden_layers", 12),
+        num_heads=settings.get("num_attention_heads", 12),
+        image_size=settings.get("image_size", 224),
+        patch_size=settings.get("patch_size", 32),
+        projection_width=settings.get("projection_dim", 512) if is_projected else None,
+    )
+
+
+def schedule_config(
+    settings: Settings, scheduler: Literal["DDIMScheduler", "PNDMScheduler"] = "DDIMScheduler"
+) -> ScheduleConfig:
+    """Translate the arguments of diffusers' `DDIMScheduler` or `PNDMScheduler`.
+
+    Args:
+        settings: The published config.
+        scheduler: Which of them it belongs to, unless it says so itself.
+
+    Raises:
+        UserError: Something is missing or not supported.
+    """
+    settings.require(_SCHEDULE_FIXED)
+    is_plms = settings.get("_class_name", scheduler) == "PNDMScheduler"
+    published = {name: settings.get(name, default) for name, default in _SCHEDULE.items()}
+    published |= {name: settings[name] for name in ("beta_start", "beta_end", "beta_schedule")}
+    published |= {
+        "rescale_zero_terminal_snr": settings.get("rescale_betas_zero_snr", False),
+        "set_alpha_to_one": settings.get("set_alpha_to_one", not is_plms),
+        "sampler": "plms" if is_plms else "ddim",
+    }
+    try:
+        return ScheduleConfig.from_dict(published)
+    except ValueError as error:
+        raise UserError(f"{settings.path}: {error}") from error
 
 
 def motion_config(settings: Settings, levels: int) -> MotionConfig:

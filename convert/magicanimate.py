@@ -1,7 +1,7 @@
 """MagicAnimate: where its published files lie and how they become one model."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,9 +17,9 @@ from convert.configs import (
 )
 from convert.controlnet import CONTROLNET
 from convert.core import Conversion, Part
-from convert.folders import NETWORK_STEMS, TEXT_STEMS, find_weights, read_settings
-from convert.motion import MOTION
-from convert.read import Source, open_source
+from convert.folders import NETWORK_STEMS, TEXT_STEMS
+from convert.inputs import Inputs
+from convert.motion import MOTION, check_positions
 from convert.rules import ignore
 from convert.text import TEXT
 from convert.unet import UNET, appearance_encoder
@@ -28,7 +28,6 @@ from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateConfig, net
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.config import MotionConfig, TextConfig
-from tpc_jax.model.motion import position_table
 from tpc_jax.model.params import Params
 from tpc_jax.model.text import TextEncoder, empty_prompt
 from tpc_jax.sampler.schedule import ScheduleConfig
@@ -36,33 +35,8 @@ from tpc_jax.sampler.schedule import ScheduleConfig
 INFERENCE_CONFIGS = ("inference_config.json", "inference.yaml")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
 
-# Half precision stores the table of positions with errors up to 0.004.
-_TABLE_TOLERANCE = 5e-3
 # A file may hold the whole denoiser; the original then takes the motion modules out of it.
 _SPATIAL = tuple(ignore(rf"(?:unet\.)?(?:{rule.pattern})") for rule in UNET)
-
-
-class _Inputs:
-    """Opens files of the published folders and keeps their names for the report."""
-
-    def __init__(self):
-        self.files: dict[str, Path] = {}
-
-    def note(self, root: Path, name: str, path: Path) -> None:
-        """Remember a file under the option that named its folder, not under its full path."""
-        self.files[f"{name}/{path.relative_to(root).as_posix()}"] = path
-
-    def settings(self, root: Path, name: str, path: Path) -> Settings:
-        """Read a config file."""
-        self.note(root, name, path)
-        return Settings(path, read_settings(path))
-
-    def source(self, root: Path, name: str, folder: str, stems: Sequence[str]) -> Source:
-        """Index the weights in a folder."""
-        source = open_source(find_weights(root / folder, stems))
-        for path in source.files:
-            self.note(root, name, path)
-        return source
 
 
 def describe_model(
@@ -81,7 +55,7 @@ def describe_model(
     Raises:
         UserError: A file is missing, damaged or of another model.
     """
-    inputs = _Inputs()
+    inputs = Inputs()
     sources = {
         "vae": inputs.source(vae, "vae", ".", NETWORK_STEMS),
         "unet": inputs.source(sd15, "sd15", "unet", NETWORK_STEMS),
@@ -95,7 +69,7 @@ def describe_model(
         animate, "magicanimate", "temporal_attention", ("temporal_attention", *NETWORK_STEMS)
     )
     config = _config(inputs, sd15, vae, animate, inference_config)
-    _check_positions(config, motion)
+    check_positions(config.unet.motion, motion)
     rules = {
         "vae": VAE,
         "text_encoder": TEXT,
@@ -115,7 +89,7 @@ def describe_model(
 
 
 def _config(
-    inputs: _Inputs, sd15: Path, vae: Path, animate: Path, inference_config: Path | None
+    inputs: Inputs, sd15: Path, vae: Path, animate: Path, inference_config: Path | None
 ) -> MagicAnimateConfig:
     def settings(root: Path, name: str, folder: str) -> Settings:
         return inputs.settings(root, name, root / folder / "config.json")
@@ -138,7 +112,7 @@ def _config(
 
 
 def _video_settings(
-    inputs: _Inputs, animate: Path, path: Path | None, spatial: Settings
+    inputs: Inputs, animate: Path, path: Path | None, spatial: Settings
 ) -> tuple[MotionConfig, ScheduleConfig]:
     """Read the inference config, which belongs to the original's code, not to its weights."""
     if path is None:
@@ -176,23 +150,6 @@ def _check_agreement(config: MagicAnimateConfig, sd15: Path, animate: Path) -> N
         )
 
 
-def _check_positions(config: MagicAnimateConfig, motion: Source) -> None:
-    """Check stored tables of positions against the ones that the denoiser computes."""
-    rows = config.unet.motion.max_frames
-    for name, tensor in motion.tensors.items():
-        if not name.endswith("pos_encoder.pe"):
-            continue
-        shape = (1, rows, tensor.shape[-1])
-        if tensor.shape != shape:
-            raise UserError(
-                f"{motion.path}: {name} has shape {tensor.shape} where {shape} was expected; "
-                "give the matching file by --inference-config"
-            )
-        table = np.asarray(tensor.read(), np.float32)[0]
-        if not np.abs(table - position_table(*shape[1:])).max() <= _TABLE_TOLERANCE:
-            raise UserError(f"{motion.path}: {name} is not the usual table of sines; not supported")
-
-
 def _empty_prompt(config: TextConfig):
     """Return the function that embeds the empty prompt."""
 
@@ -205,7 +162,7 @@ def _empty_prompt(config: TextConfig):
     return compute
 
 
-def _tokenizer(inputs: _Inputs, sd15: Path) -> dict[str, Path]:
+def _tokenizer(inputs: Inputs, sd15: Path) -> dict[str, Path]:
     """Return the tokenizer's files, which real prompts need."""
     found = {f"tokenizer/{name}": sd15 / "tokenizer" / name for name in TOKENIZER_FILES}
     found = {name: path for name, path in found.items() if path.is_file()}

@@ -38,6 +38,8 @@ _STORAGES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+# Under which key trainers put the state dict, beside other things: Lightning, DeepSpeed.
+_WRAPPERS = ("state_dict", "module")
 # What malformed pickles and archives raise.
 _MALFORMED = (
     pickle.UnpicklingError,
@@ -83,6 +85,8 @@ _ALLOWED: dict[tuple[str, str], Callable] = {
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch", "Size"): tuple,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
 }
 
 
@@ -201,9 +205,11 @@ def _source(path: Path, content: Any, stored_size: Callable, read: Callable) -> 
     """Describe the tensors of a state dict, which may lie beside other things."""
     others: tuple[str, ...] = ()
     with reading(path, *_MALFORMED):
-        if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-            others = tuple(str(name) for name in content if name != "state_dict")
-            content = content["state_dict"]
+        for key in _WRAPPERS:
+            if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+                others = tuple(str(name) for name in content if name != key)
+                content = content[key]
+                break
         if not isinstance(content, Mapping):
             raise ValueError(f"a {type(content).__name__} instead of a state dict")
         views = {str(k): v for k, v in content.items() if isinstance(v, _View)}

@@ -98,6 +98,16 @@ def open_source(path: Path) -> Source:
     return dataclasses.replace(source, tensors=bare)
 
 
+def inside(source: Source, prefix: str) -> Source:
+    """Return the tensors of a source whose names have a prefix, under their names without it."""
+    own = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in source.tensors.items()
+        if name.startswith(prefix)
+    }
+    return dataclasses.replace(source, tensors=own, others=())
+
+
 def _reader(path: Path) -> Callable[[Path], Source]:
     from convert.flax_files import read_msgpack
     from convert.pickles import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_zip

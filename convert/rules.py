@@ -12,11 +12,12 @@ import numpy as np
 
 from tpc_jax.model.params import Network, flatten
 
-Kind = Literal["conv", "conv3d", "linear", "norm", "copy"]
+Kind = Literal["conv", "conv1d", "conv3d", "linear", "norm", "copy"]
 
 # Order of the source's axes in our layout; None keeps any shape.
 AXES: dict[Kind, tuple[int, ...] | None] = {
     "conv": (2, 3, 1, 0),  # OIHW -> HWIO
+    "conv1d": (2, 1, 0),  # OIT -> TIO
     "conv3d": (2, 3, 4, 1, 0),  # OITHW -> THWIO
     "linear": (1, 0),  # out, in -> in, out
     "norm": (0,),

@@ -1,4 +1,7 @@
-"""Random weights in the layout of MagicAnimate's downloads: the same folders, names and shapes."""
+"""Random weights in the layout of MagicAnimate's downloads: the same folders, names and shapes.
+
+What other models have in common with it is here too.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -36,21 +39,8 @@ class Published(NamedTuple):
 
 def published(sizes: Sizes, seed: int = 0) -> Iterator[Published]:
     """Yield the networks one after the other, so that only one is ever held."""
-    trunk = {
-        "act_fn": "silu", "attention_head_dim": 8, "block_out_channels": sizes.widths,
-        "cross_attention_dim": sizes.text_width, "in_channels": 4, "layers_per_block": 2,
-        "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        "norm_eps": 1e-5, "norm_num_groups": sizes.groups,
-    }  # fmt: skip
-    up = {"up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3, "out_channels": 4}
-    unet = {**trunk, **up, "sample_size": sizes.image_size // 8}
+    trunk, unet, vae = shared_configs(sizes)
     control = {**trunk, "conditioning_embedding_out_channels": sizes.condition_widths}
-    vae = {
-        "act_fn": "silu", "block_out_channels": sizes.vae_widths, "in_channels": 3,
-        "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": sizes.groups,
-        "out_channels": 3, "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-    }  # fmt: skip
     text = {
         "hidden_act": "quick_gelu", "hidden_size": sizes.text_width,
         "intermediate_size": 4 * sizes.text_width, "layer_norm_eps": 1e-5,
@@ -67,6 +57,30 @@ def published(sizes: Sizes, seed: int = 0) -> Iterator[Published]:
         (f"{animate}/densepose_controlnet/{stem}.safetensors", control, names.controlnet(control)),
         (motion, None, {f"module.{name}": s for name, s in names.motion(sizes.widths).items()}),
     ]
+    yield from filled(rows, seed)
+
+
+def shared_configs(sizes: Sizes) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the configs of Stable Diffusion's way down, of its denoiser and of its autoencoder."""
+    trunk = {
+        "act_fn": "silu", "attention_head_dim": 8, "block_out_channels": sizes.widths,
+        "cross_attention_dim": sizes.text_width, "in_channels": 4, "layers_per_block": 2,
+        "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        "norm_eps": 1e-5, "norm_num_groups": sizes.groups,
+    }  # fmt: skip
+    up = {"up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3, "out_channels": 4}
+    unet = {**trunk, **up, "sample_size": sizes.image_size // 8}
+    vae = {
+        "act_fn": "silu", "block_out_channels": sizes.vae_widths, "in_channels": 3,
+        "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": sizes.groups,
+        "out_channels": 3, "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }  # fmt: skip
+    return trunk, unet, vae
+
+
+def filled(rows, seed: int) -> Iterator[Published]:
+    """Fill networks, given as (file, config, shapes), with random numbers."""
     rng = np.random.default_rng(seed)
     for file, config, shapes in rows:
         yield Published(file, config, {name: _numbers(rng, name, s) for name, s in shapes.items()})
@@ -77,8 +91,10 @@ def write(root: Path, network: Published) -> None:
     path = root / network.file
     path.parent.mkdir(parents=True, exist_ok=True)
     if network.config is not None:
-        (path.parent / "config.json").write_text(json.dumps(network.config))
-    save(path, network.tensors)
+        place = path if path.suffix == ".json" else path.parent / "config.json"
+        place.write_text(json.dumps(network.config))
+    if network.tensors:
+        save(path, network.tensors)
 
 
 def save(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
@@ -86,6 +102,9 @@ def save(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     state: dict[str, Any] = {name: torch.from_numpy(array) for name, array in tensors.items()}
     if path.suffix == ".ckpt":
         state = {"state_dict": state, "global_step": 1}
+    if path.suffix == ".pt":  # DeepSpeed's; CLIP stays in single precision
+        half = {n: t if n.startswith("clip_") else t.half() for n, t in state.items()}
+        state = {"module": half, "global_steps": 1, "csr_tensor_module_names": set()}
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
 
 

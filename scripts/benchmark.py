@@ -20,34 +20,20 @@ from tpc_jax.model import params as P
 ROUTINGS = (None, "open", "masked", "union", "replace", "composite")
 
 
-def shapes(
-    animator: MagicAnimateAnimator, options: AnimateOptions, frames: int, people: int, dtype
-):
-    """Return the shapes of one step's inputs at real size."""
-    specs = {name: network.spec for name, network in networks(animator.config).items()}
-    params = jax.eval_shape(lambda p: P.cast(p, dtype), specs)
-    return step_inputs(animator, params, frames, people, options)
-
-
-def random_like(tree, key):
+def random_like(tree):
     """Return small random numbers in the given shapes; integers and bits are ones."""
-    leaves, structure = jax.tree.flatten(tree)
 
-    @jax.jit
-    def make(keys):
-        pairs = zip(leaves, keys, strict=True)
-        return [
-            0.02 * jax.random.normal(k, x.shape, x.dtype)
-            if jnp.issubdtype(x.dtype, jnp.floating) else jnp.ones(x.shape, x.dtype)
-            for x, k in pairs
-        ]  # fmt: skip
+    def fill(x):
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return jnp.ones(x.shape, x.dtype)
+        return 0.02 * jax.random.normal(jax.random.key(0), x.shape, x.dtype)
 
-    return structure.unflatten(make(jax.random.split(key, len(leaves))))
+    return jax.jit(lambda: jax.tree.map(fill, tree))()
 
 
 def measure(step, inputs, repeats: int = 3) -> float:
     """Return the seconds of one step, the best of a few."""
-    params, conditions, latents, row = random_like(inputs, jax.random.key(0))
+    params, conditions, latents, row = random_like(inputs)
     best = float("inf")
     for _ in range(repeats + 1):
         began = time.perf_counter()
@@ -81,9 +67,11 @@ def main(
     animator = MagicAnimateAnimator(MagicAnimateConfig(image_size=size))
     limits = attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS
     base = None
+    specs = {name: network.spec for name, network in networks(animator.config).items()}
+    params = jax.eval_shape(lambda p: P.cast(p, jnp.dtype(dtype)), specs)
     for routing in ROUTINGS:
         options = AnimateOptions(routing, group_size, steps=steps, guidance_scale=guidance_scale)
-        inputs = shapes(animator, options, frames, people, jnp.dtype(dtype))
+        inputs = step_inputs(animator, params, frames, people, options)
         step = jit_step(animator, options, frames)
         cost = count(step.trace(*inputs).jaxpr)
         # XLA counts the body of a loop once, so attention is lowered without its blocks.

@@ -1,12 +1,13 @@
-"""Convert MagicAnimate at its real size and denoise once: `python scripts/fullsize.py`.
+"""Convert a model at its real size and denoise once: `python scripts/fullsize.py --model NAME`.
 
 Random weights are written in the published layout (about 11 GB), converted by the command, and one
-step is run on 4 frames of 256x256 pixels with one calibrated person. Every stage is a process of
-its own, of which time and peak memory are printed.
+step is run on 4 frames (MagicAnimate and DisCo 256x256 pixels, AnimateAnyone 256x384; DreamPose 2
+frames of 512x640) with one calibrated person. Every stage is a process of its own, of which time
+and peak memory are printed.
 """
 
 import argparse
-import dataclasses
+import importlib
 import os
 import shutil
 import subprocess
@@ -15,43 +16,51 @@ import tempfile
 import time
 from pathlib import Path
 
+from _fullsize_models import MODELS
+
 GIB = 2**30
-FRAMES, SIDE = 4, 256
 
 
 def main() -> None:
     """Run one stage, or all of them in a temporary folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, default="magicanimate")
     parser.add_argument("--folder", type=Path, help="where to work; about 22 GB must be free")
     parser.add_argument("--dtype", default="float32", help="type of storage and of the step")
     parser.add_argument("--stage", choices=["all", "write", "denoise"], default="all")
     options = parser.parse_args()
+    module, function, inputs, size = MODELS[options.model]
+    # Imported where they are needed, so that each process holds its own libraries only.
     if options.stage == "write":
-        write(options.folder)
+        import _published
+
+        networks = getattr(importlib.import_module(module), function)
+        for network in networks(_published.Sizes()):
+            _published.write(options.folder, network)
     elif options.stage == "denoise":
-        denoise(options.folder / "model", options.dtype)
+        import _fullsize_step
+
+        _fullsize_step.denoise(options.folder / "model", options.dtype, size)
     else:
-        run_all(options.folder, options.dtype)
+        run_all(options.folder, options.dtype, options.model, inputs)
 
 
-def run_all(parent: Path | None, dtype: str) -> None:
+def run_all(parent: Path | None, dtype: str, model: str, files: dict[str, str]) -> None:
     """Write, convert and denoise, and check the limits; nothing is left behind."""
-    folder = Path(tempfile.mkdtemp(prefix="fullsize-", dir=parent))
-    own = [sys.executable, __file__, "--folder", str(folder), "--dtype", dtype, "--stage"]
-    inputs = [
-        part for name in ("sd15", "vae", "magicanimate") for part in (f"--{name}", folder / name)
-    ]
-    convert = [sys.executable, "-m", "convert", "magicanimate", *inputs]
-    try:
-        measure("write", [*own, "write"])
+    with tempfile.TemporaryDirectory(prefix="fullsize-", dir=parent) as made:
+        folder = Path(made)
+        own = [sys.executable, __file__, "--model", model, "--folder", folder, "--dtype", dtype]
+        inputs = []
+        for name, file in files.items():
+            inputs += [f"--{name.replace('_', '-')}", folder / file]
+        convert = [sys.executable, "-m", "convert", model, *inputs]
+        measure("write", [*own, "--stage", "write"])
         largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         seconds, peak = measure("convert", [*convert, "--out", folder / "model", "--dtype", dtype])
         print(f"convert: peak {peak / largest:.2f} times the largest file (limit 1.3)")
-        for name in ("sd15", "vae", "magicanimate"):
-            shutil.rmtree(folder / name)
-        _, step_peak = measure("denoise", [*own, "denoise"])
-    finally:
-        shutil.rmtree(folder)
+        for part in {Path(file).parts[0] for file in files.values()}:
+            shutil.rmtree(folder / part)
+        _, step_peak = measure("denoise", [*own, "--stage", "denoise"])
     if seconds > 600 or peak > 1.3 * largest or step_peak > 20 * GIB:
         sys.exit("over a limit: 10 min and 1.3 files to convert, 20 GiB to denoise")
 
@@ -66,45 +75,6 @@ def measure(name: str, command: list) -> tuple[float, int]:
     if status:
         sys.exit(f"{name} failed")
     return seconds, peak
-
-
-def write(folder: Path) -> None:
-    """Write random weights as they are published."""
-    import _published
-
-    for network in _published.published(_published.Sizes()):
-        _published.write(folder, network)
-
-
-def denoise(model: Path, dtype: str) -> None:
-    """Run one step with guidance and TPC, and check the result."""
-    import jax.numpy as jnp
-    import numpy as np
-
-    from tpc_jax.animators import clip as C
-    from tpc_jax.animators.load import load_animator
-
-    animator, params = load_animator(model, jnp.dtype(dtype))
-    config = dataclasses.replace(animator.config, image_size=SIDE)
-    animator = dataclasses.replace(animator, config=config)
-    rng = np.random.default_rng(0)
-
-    def pixels(*shape: int):
-        return rng.integers(0, 256, shape, np.uint8)
-
-    masks = pixels(1, FRAMES, SIDE, SIDE)
-    picture, frames = (SIDE, SIDE, 3), (FRAMES, SIDE, SIDE, 3)
-    clip = C.CanvasClip(
-        pixels(*picture), pixels(*frames), None, masks[:, 0], pixels(1, *frames), masks, masks
-    )
-    options = C.AnimateOptions(routing="masked", steps=1)
-    conditions = C.encode_clip(animator, params, clip, options)
-    start = C.start_latents(animator, FRAMES, options)
-    for latents in C.sample_clip(animator, params, conditions, options, start):
-        values = np.asarray(latents, np.float32)
-    print(f"latents {values.shape}, standard deviation {values.std():.3f}")
-    if not np.isfinite(values).all():
-        sys.exit("the step made numbers that are not finite")
 
 
 if __name__ == "__main__":

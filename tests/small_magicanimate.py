@@ -4,10 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from small_clips import random_clip as random_clip
 from small_models import random_like
 
-from tpc_jax.animators.clip import CanvasClip
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig, networks
 from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig, VAEConfig
 
@@ -48,27 +47,6 @@ def small_magicanimate():
     config = small_config()
     specs = {name: network.spec for name, network in networks(config).items()}
     return MagicAnimateAnimator(config), random_like(specs)
-
-
-def random_clip(frames: int, people: int = PEOPLE, seed: int = 0) -> CanvasClip:
-    """Return a clip of noise in which each person covers a strip of its own."""
-    rng = np.random.default_rng(seed)
-
-    def pixels(*shape: int):
-        return rng.integers(0, 256, (*shape, SIDE, SIDE, 3), np.uint8)
-
-    def strips(*shape: int):
-        masks = np.zeros((people, *shape, SIDE, SIDE), np.uint8)
-        for person, mask in enumerate(masks):
-            left = 4 + 14 * person
-            mask[..., 4:28, left : left + 8] = 255
-        return masks
-
-    target = strips(frames)
-    return CanvasClip(
-        pixels(), pixels(frames), pixels(), strips(), pixels(people, frames),
-        np.roll(target, 2, axis=-1), target,
-    )  # fmt: skip
 
 
 def shape_of(tree):

@@ -18,8 +18,8 @@ from tpc_jax.errors import UserError
 
 Method = Literal["lts", "all", "face", "clip"]
 Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
-RoutingName = Literal["open", "masked", "union", "replace", "composite"]
-Kind = Literal["auto", "densepose", "openpose", "rgb"]
+RoutingName = Literal["auto", "open", "masked", "union", "replace", "composite"]
+Kind = Literal["auto", "densepose", "openpose", "rgb", "uv"]
 Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 
 
@@ -31,7 +31,7 @@ class Inputs:
     """Picture of the person."""
     driving: Path
     """Motion: a DensePose or skeleton rendering, or any video with --driving-keypoints (mp4, gif,
-    folder of pictures, npz)."""
+    folder of pictures, npz); or a folder of DensePose coordinates (npy)."""
     reference_keypoints: Path | None = None
     """Keypoints of the picture: own, COCO, mmpose or OpenPose JSON."""
     reference_mask: Path | None = None
@@ -40,8 +40,18 @@ class Inputs:
     """Keypoints of the motion; decoded from a rendering if left out."""
     target_masks: Path | None = None
     """Person masks of the motion (npz, video or folder); decoded or drawn if left out."""
+    driving_uv: Path | None = None
+    """DensePose coordinates of the motion (npy), for models that read them beside a rendering."""
     driving_kind: Kind = "auto"
     """What the motion shows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenInputs(Inputs):
+    """A reference picture and a motion, or neither for a built-in misaligned person."""
+
+    reference: Path | None = None
+    driving: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +72,24 @@ class Denoising:
 
     tpc: bool = True
     """Whether calibrated references are used."""
-    routing: RoutingName = "composite"
-    """What the denoiser reads of the calibrated picture beside the original."""
+    routing: RoutingName = "auto"
+    """What the denoiser reads of the calibrated picture beside the original; auto is composite, or
+    open for models that read pictures as tokens."""
     group_size: int = 4
     """Frames that share one calibrated picture at a step (iterative propagation)."""
     propagation: Literal["random", "first"] = "random"
     """How the group's picture is chosen at each step."""
     steps: int | None = None
     """Denoising steps; the model's own number if left out."""
-    guidance_scale: float | None = None
-    """Classifier-free guidance, 1 means off; the model's own value if left out."""
+    guidance_scale: tuple[float, ...] | None = None
+    """Classifier-free guidance, 1 means off; the model's own value if left out. DreamPose takes two
+    numbers: of the reference and of the pose."""
+    sampler: Literal["ddim", "plms"] | None = None
+    """How a step is taken; the model's own way if left out."""
     seed: int = 0
     """Seed of the noise and of the propagation."""
+    window_stride: int = 1
+    """Levels of closed windows: of neighbouring frames, of every second one, of every fourth."""
     closed_windows: bool = False
     """Let the last window wrap around to the first frames, as the published samplers do."""
     tiled_noise: bool = False
@@ -83,16 +99,29 @@ class Denoising:
     do."""
     blend_background: bool = False
     """Show the reference outside the people; for still backgrounds."""
+    stretch_levels: bool = False
+    """Stretch every finished frame from black to white, as DreamPose's release does."""
+    interpolate: int = 1
+    """Decode this many times as many frames, the ones between as blends of latents."""
+    blend: Literal["linear", "spherical"] = "linear"
+    """How latents are blended."""
+    cache_gib: float = 4.0
+    """Most memory for reference features that serve all steps; beyond it they are encoded anew."""
 
     def options(self):
         """Return the pipeline's options."""
         from tpc_jax.pipeline import AnimateOptions
 
-        for name in ("group_size", "steps"):
+        for name in ("group_size", "steps", "window_stride", "interpolate"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.window_stride > 1 and not self.closed_windows:
+            raise UserError("--window-stride needs --closed-windows")
+        if self.interpolate > 1 and self.blend_background:
+            raise UserError("--interpolate and --blend-background exclude each other")
         values = dataclasses.asdict(self)
+        values["cache_bytes"] = int(values.pop("cache_gib") * 2**30)
         routing = values.pop("routing") if values.pop("tpc") else None
         values.pop("routing", None)
         return AnimateOptions(routing=routing, policy=values.pop("propagation"), **values)
@@ -135,6 +164,7 @@ def animate(
     out: Path,
     model: str = "tiny",
     prompt: str | None = None,
+    size: str | None = None,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     compare: bool = False,
 ) -> None:
@@ -147,28 +177,31 @@ def animate(
         out: Video to write, mp4 or gif.
         model: "tiny", the embedded model, or the folder of a trained or converted one.
         prompt: Text for models that read one; empty if left out.
+        size: Size of the pictures as WIDTHxHEIGHT, for models that allow several.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
         compare: Write reference, pose, result without and result with TPC side by side.
     """
     import numpy as np
 
+    from tpc_jax.animators.clip import clip_table
     from tpc_jax.animators.cost import estimate_clip
     from tpc_jax.animators.load import load_animator
     from tpc_jax.io.video import write_video
-    from tpc_jax.pipeline import animate_clip, pose_pictures
+    from tpc_jax.pipeline import animate_clip, pose_pictures, show_pose
     from tpc_jax.report.sheets import enlarge, side_by_side
-    from tpc_jax.sampler.schedule import step_table
 
     options = denoising.options()
     if compare and options.routing is None:
         raise UserError("--compare shows both results; leave out --no-tpc")
     with _stage("reading"):
         reference, driving = _read(inputs)
-        animator, params = load_animator(model, _dtype(dtype), prompt)
-        pose = pose_pictures(driving, animator.image_size, animator.pose_kind)
+        animator, params = load_animator(model, _dtype(dtype), prompt, _size(size))
+        people = max(1, len(reference.masks))
+        size_and_kind = (animator.image_size, animator.pose_kind)
+        pose = pose_pictures(driving, *size_and_kind, people, fit=animator.fit)
     options = options.resolve(animator)
     try:
-        step_table(animator.schedule, options.steps)
+        table = clip_table(animator, options)
     except ValueError as error:
         raise UserError(f"--steps: {error}") from error
     clip = None
@@ -180,15 +213,79 @@ def animate(
     print(estimate, file=sys.stderr)
 
     def run(name: str, options):
-        with _bar(name, options.steps) as update:
+        with _bar(name, len(table.timestep)) as update:
             return animate_clip(animator, params, reference, driving, clip, options, update)
 
     video = run("denoising", options)
     if compare:
         plain = run("denoising without TPC", dataclasses.replace(options, routing=None))
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
+        pose = show_pose(pose[np.arange(len(video)) // options.interpolate])
         video = side_by_side([still, pose, plain, video])
-    write_video(out, enlarge(video), driving.fps)
+    write_video(out, enlarge(video), driving.fps * options.interpolate)
+    print(f"wrote {out}")
+
+
+def inspect_attention(
+    inputs: Annotated[GivenInputs, tyro.conf.OmitArgPrefixes],
+    fit: Annotated[Fit, tyro.conf.OmitArgPrefixes],
+    denoising: Annotated[Denoising, tyro.conf.OmitArgPrefixes],
+    out: Path = Path("attention.png"),
+    model: str = "tiny",
+    size: str | None = None,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    keypoints: tuple[str, ...] = ("left_shoulder", "right_wrist", "left_knee"),
+    frame: int = 0,
+    step: int = 0,
+) -> None:
+    """Show what body parts of one frame attend to in the reference, without and with TPC.
+
+    Args:
+        inputs: A reference picture and a motion; a built-in misaligned person if both are left
+            out.
+        fit: How the reference is fitted.
+        denoising: How the clip is denoised; each frame reads its own calibrated picture.
+        out: Picture to write.
+        model: "tiny", the embedded model, or the folder of a trained or converted one that reads
+            its reference by self-attention.
+        size: Size of the pictures as WIDTHxHEIGHT, for models that allow several.
+        dtype: Type to compute in; auto takes bfloat16 on accelerators.
+        keypoints: COCO names of the body parts.
+        frame: Number of the frame, from 0.
+        step: Number of the denoising step, from 0.
+    """
+    from tpc_jax.animators.interface import ReferenceReader
+    from tpc_jax.animators.load import load_animator
+    from tpc_jax.evaluate.demo import demo_case
+    from tpc_jax.report import attention
+
+    if (inputs.reference is None) != (inputs.driving is None):
+        raise UserError("give both --reference and --driving, or neither for a built-in person")
+    options = denoising.options()
+    if options.routing is None:
+        raise UserError("both runs are shown; leave out --no-tpc")
+    with _stage("reading"):
+        animator, params = load_animator(model, _dtype(dtype), size=_size(size))
+        if not isinstance(animator, ReferenceReader):
+            raise UserError(f"{model}: does not read its reference by self-attention")
+        if inputs.reference is None:
+            case = demo_case(animator.image_size[0])
+            reference, driving = case.reference, case.driving
+        else:
+            reference, driving = _read(inputs)
+    with _stage("calibrating"):
+        clip = _calibrate(reference, driving, fit)
+    with _stage("looking"):
+        inspection = attention.inspect_attention(
+            animator, params, reference, driving, clip, options,
+            keypoints=keypoints, frame=frame, step=step,
+        )  # fmt: skip
+        attention.write_inspection(out, inspection)
+    without = attention.near_match(inspection.without_tpc)
+    with_tpc = [attention.near_match(look) for look in inspection.with_tpc]
+    print(f"{'attention at its own body part':32}{'without TPC':>12}{'with TPC':>10}")
+    for name, before, *after in zip(keypoints, without, *with_tpc, strict=True):
+        print(f"{name:32}{before:>12.1%}{sum(after):>10.1%}")
     print(f"wrote {out}")
 
 
@@ -409,8 +506,19 @@ def _read(inputs: Inputs):
         kind=inputs.driving_kind,
         keypoints_path=inputs.driving_keypoints,
         masks_path=inputs.target_masks,
+        uv_path=inputs.driving_uv,
     )
     return reference, driving
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Read WIDTHxHEIGHT as (height, width)."""
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UserError(f"--size must be WIDTHxHEIGHT, such as 512x784, got {text}")
+    return int(height), int(width)
 
 
 def _dtype(name: str) -> str:
@@ -453,6 +561,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands = {
         "calibrate": calibrate,
         "animate": animate,
+        "inspect-attention": inspect_attention,
         "demo": demo,
         "train": train,
         "sensitivity": sensitivity,

@@ -18,11 +18,12 @@ from tpc_jax.animators.clip import (
     decode_clip,
     encode_clip,
     sample_clip,
-    start_latents,
+    start_clip,
 )
 from tpc_jax.animators.interface import Animator, PoseKind
 from tpc_jax.calibrate import Calibration, Method, Model, calibrate
 from tpc_jax.conditioning.canvas import (
+    Fit,
     crop_to_content,
     fit_images,
     fit_masks,
@@ -30,15 +31,21 @@ from tpc_jax.conditioning.canvas import (
     placement_on,
 )
 from tpc_jax.conditioning.composite import blend_background, empty_background
+from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.pose_maps import PART_COLORS, draw_skeleton_lines
+from tpc_jax.conditioning.uv import fit_uv
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import read_image, read_mask
+from tpc_jax.io.uv_files import render_uv
 from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.densepose import PALETTE, is_densepose, render_densepose
+from tpc_jax.pose.dwpose import draw_motion, whole_body
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
+from tpc_jax.pose.openpose import CANVAS, draw_openpose
 from tpc_jax.pose.reading import Driving, divide_masks, read_reference_keypoints
+from tpc_jax.sampler.interpolate import interpolate
 from tpc_jax.warp.warp import warp_image_and_mask
 
 
@@ -140,6 +147,11 @@ def calibrate_clip(
     size = driving.frames.shape[1:3]
     if len(reference.keypoints.xy) == 0:
         raise UserError("the reference has no keypoints; give them with --reference-keypoints FILE")
+    if driving.keypoints.conf.shape[1] == 0:
+        raise UserError(
+            "the motion has no keypoints; give them with --driving-keypoints, or leave calibration "
+            "out with --no-tpc"
+        )
     order = match_people(
         reference.keypoints,
         driving.keypoints,
@@ -233,17 +245,22 @@ def animate_clip(
         start: Start latents in place of drawn ones, repeats of the last frame included; used up.
 
     Returns:
-        Frames at the model's size, without letterbox bars.
+        Frames at the model's size, without letterbox bars; with `options.interpolate` n frames
+        become (n - 1) times that, plus 1.
 
     Raises:
         UserError: The animator wants a DensePose rendering and the motion is none.
-        ValueError: Calibrated references or start latents are missing or of the wrong length.
+        ValueError: Calibrated references or start latents are missing or of the wrong length, or
+            blended frames are to show the reference's background.
     """
     size, num_frames = animator.image_size, len(driving.frames)
     options = options.resolve(animator)
+    if options.blend_background and options.interpolate > 1:
+        raise ValueError("blend_background needs the masks of every frame: leave out interpolate")
+    params = animator.with_reference(params, reference.image, reference.masks.any(0))
     clip = canvas_clip(animator, reference, driving, calibrated, options)
     conditions = encode_clip(animator, params, clip, options)
-    latents = start_latents(animator, num_frames, options) if start is None else start
+    latents = start_clip(animator, params, num_frames, options) if start is None else start
     wanted = (clip_length(animator, num_frames, options), *animator.latent_shape)
     if latents.shape != wanted:
         raise ValueError(f"start must have shape {wanted}, got {latents.shape}")
@@ -251,17 +268,23 @@ def animate_clip(
     for index, denoised in enumerate(steps):
         latents = jax.block_until_ready(denoised)
         progress(index)
-    frames = decode_clip(animator, params, latents[:num_frames])
+    latents = interpolate(latents[:num_frames], options.interpolate, options.blend)
+    frames = decode_clip(animator, params, latents)
+    if options.stretch_levels:
+        frames = stretch_levels(frames)
     if options.blend_background:
-        frames = _blend(frames, reference, clip)
+        frames = _blend(frames, reference, clip, animator.fit)
+    if animator.fit != "letterbox":
+        return frames
     return crop_to_content(frames, driving.frames.shape[1:3], size)
 
 
-def _blend(frames, reference: Reference, clip: CanvasClip):
+def _blend(frames, reference: Reference, clip: CanvasClip, fit: Fit):
     """Replace what lies outside the people; where the reference ends, the frames stay."""
     size = frames.shape[1:3]
-    covered = fit_masks(np.ones(reference.image.shape[:2], bool), size) > 127
-    blended = blend_background(frames, clip.reference, clip.target_masks > 0)
+    covered = fit_masks(np.ones(reference.image.shape[:2], bool), size, fit=fit) > 127
+    still = fit_images(reference.image, size, fit=fit)
+    blended = blend_background(frames, still, clip.target_masks > 0)
     return np.where(covered[..., None], blended, frames)
 
 
@@ -272,56 +295,100 @@ def canvas_clip(
     calibrated: CalibratedClip | None,
     options: AnimateOptions,
 ) -> CanvasClip:
-    """Put everything that a run needs on the animator's canvas, aspect kept.
+    """Put everything that a run needs on the animator's canvas.
 
     Raises:
         UserError: The animator wants a DensePose rendering and the motion is none.
         ValueError: There is nothing calibrated although the options need it.
     """
-    size = animator.image_size
+    size, fit = animator.image_size, animator.fit
     if calibrated is None and (options.routing is not None or options.blend_background):
         raise ValueError("calibrated must be given unless routing is None and nothing is blended")
     shape = (0, len(driving.frames), *driving.frames.shape[1:3])
     empty = np.zeros(shape, np.uint8)
     background = None
     if options.routing == "composite":
-        background = fit_images(empty_background(reference.image, reference.masks.any(0)), size)
+        empty_scene = empty_background(reference.image, reference.masks.any(0))
+        background = fit_images(empty_scene, size, fit=fit)
+    images = calibrated.images if calibrated else np.zeros((*shape, 3), np.uint8)
+    masks = calibrated.masks if calibrated else empty
+    target_masks = calibrated.target_masks if calibrated else empty
+    num_people = max(1, len(reference.masks))
     return CanvasClip(
-        fit_images(reference.image, size),
-        pose_pictures(driving, size, animator.pose_kind),
+        animator.read_pictures(reference.image, reference.masks.any(0)),
+        pose_pictures(driving, size, animator.pose_kind, num_people, fit=fit),
         background,
-        fit_masks(reference.masks, size),
-        fit_images(calibrated.images if calibrated else np.zeros((*shape, 3), np.uint8), size),
-        fit_masks(calibrated.masks if calibrated else empty, size),
-        fit_masks(calibrated.target_masks if calibrated else empty, size),
+        fit_masks(reference.masks, size, fit=fit),
+        animator.read_pictures(images, masks),
+        fit_masks(masks, size, fit=fit),
+        fit_masks(target_masks, size, fit=fit),
     )
 
 
 def pose_pictures(
-    driving: Driving, size: tuple[int, int], kind: PoseKind = "house"
-) -> UInt8[np.ndarray, "frames height width 3"]:
+    driving: Driving,
+    size: tuple[int, int],
+    kind: PoseKind = "house",
+    num_people: int = 1,
+    *,
+    fit: Fit = "letterbox",
+) -> UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"]:
     """Return the motion as an animator wants to see it.
 
     Args:
         driving: The motion.
         size: (height, width) of the canvas.
         kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
-            DensePose rendering itself, or part maps painted as one.
+            DensePose rendering itself, or part maps painted as one. "dwpose": the people of a
+            keypoint file as DWPose draws them, else the skeleton rendering itself, else skeletons
+            of the bodies alone. "openpose": skeletons as OpenPose draws them. "uv": DensePose
+            coordinates in [0, 1], no picture.
+        num_people: People that DWPose draws, the surest ones.
+        fit: How it comes onto the canvas.
 
     Raises:
-        UserError: A DensePose rendering is wanted and the motion is none.
+        UserError: A DensePose rendering or its coordinates are wanted and the motion has none.
     """
+    if kind == "uv":
+        return _coordinates(driving, size)
     if kind == "densepose":
         return _densepose_pictures(driving, size)
+    if kind == "dwpose":
+        return fit_images(_dwpose_pictures(driving, num_people), size, fit=fit)
+    if kind == "openpose":
+        return fit_images(_openpose_pictures(driving), size, fit=fit)
     if driving.parts is not None:
-        return PART_COLORS[fit_parts(driving.parts, size)]
-    placement = placement_on(driving.frames.shape[1:3], size)
+        return PART_COLORS[fit_parts(driving.parts, size, fit=fit)]
+    placement = placement_on(driving.frames.shape[1:3], size, fit=fit)
     xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
     canvas = np.zeros((len(xy), *size, 3), np.uint8)
     for picture, people, visible in zip(canvas, placement.apply(xy), conf > 0, strict=True):
         for points, is_visible in zip(people, visible, strict=True):
             draw_skeleton_lines(picture, points, is_visible)
     return canvas
+
+
+def show_pose(
+    pose: UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"],
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Return `pose_pictures` as pictures to look at."""
+    return pose if pose.shape[-1] == 3 else render_uv(pose)
+
+
+def _coordinates(driving: Driving, size: tuple[int, int]):
+    if driving.uv is None:
+        raise UserError(
+            "this model is driven by DensePose coordinates; give the folder of "
+            "frame_NUMBER_densepose.npy files as --driving, or beside a rendering as --driving-uv"
+        )
+    return fit_uv(driving.uv, size)
+
+
+def _openpose_pictures(driving: Driving):
+    size = driving.frames.shape[1:3]
+    xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
+    frames = [draw_openpose(Keypoints(x, c), *size) for x, c in zip(xy, conf, strict=True)]
+    return np.stack(frames)
 
 
 def _densepose_pictures(driving: Driving, size: tuple[int, int]):
@@ -334,3 +401,15 @@ def _densepose_pictures(driving: Driving, size: tuple[int, int]):
     is_rendering = is_densepose(driving.frames[:: max(1, len(driving.frames) // 8)])
     frames = driving.frames if is_rendering else render_densepose(driving.parts)
     return fit_images(frames, size, tuple(PALETTE[0].tolist()))
+
+
+def _dwpose_pictures(driving: Driving, num_people: int):
+    people = driving.people
+    if people is None:
+        if driving.kind == "openpose":
+            return driving.frames
+        points = np.concatenate(
+            [np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)[..., None]], -1
+        )
+        people = whole_body(points, "coco-17")
+    return draw_motion(people, driving.frames.shape[1:3], CANVAS, num_people)

@@ -28,7 +28,11 @@ def test_a_stored_model_comes_back(stored):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"animator": "huge"}, "animator 'huge' is unknown; known: tiny, magicanimate"),
+        (
+            {"animator": "huge"},
+            "animator 'huge' is unknown; known: tiny, magicanimate, animateanyone, dreampose, "
+            "disco",
+        ),
         ({"animator": None}, "animator None is unknown"),
         ({"image_size": 16, "colour": 1}, "unknown TinyConfig keys"),
         ({"vae": {"patch": 1}}, "unknown VAEConfig keys"),

@@ -76,7 +76,7 @@ def window(model):
 
 @pytest.fixture(scope="module")
 def halves(model):
-    jitted = jax.jit(model[0].denoise_halves)
+    jitted = jax.jit(model[0].denoise_branches)
     return lambda params, *window: [np.asarray(half) for half in jitted(params, *window)]
 
 

@@ -205,7 +205,7 @@ BAD_CALLS = {
     "metrics.region_masks(on, on[:8])": "face must be a boolean mask of shape (9, 9)",
     "metrics.region_masks(img[..., 0])": "foreground must be a boolean mask",
     "metrics.face_mask(img, on, (9, 9))": "xy must have shape (..., points, 2)",
-    "metrics.resize(img, (4, 4), 'lanczos')": "method must be one of ('bilinear', 'bicubic')",
+    "metrics.resize(img, (4, 4), 'nearest')": "method must be one of ('bilinear', 'bicubic'",
     "metrics.through_container(clip8, 'avi')": "container must be one of ('mp4', 'gif')",
     "metrics.warping_error(img[None], img[None, ..., :2])": "frames >= 2",
 }

@@ -4,10 +4,11 @@ import pytest
 import torch
 from PIL import Image
 
+from tpc_jax.io.resampling import resize_weights
 from tpc_jax.metrics import central_square, resize, resize_8bit
-from tpc_jax.metrics.resize import crop_square, resize_weights
+from tpc_jax.metrics.resize import crop_square
 
-METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+METHODS = {name: Image.Resampling[name.upper()] for name in ("bilinear", "bicubic", "lanczos")}
 # Shrinking, enlarging, one of each, and no change along one axis.
 SIZES = [((64, 48), (29, 31)), ((20, 33), (112, 112)), ((50, 20), (31, 64)), ((40, 30), (40, 17))]
 

@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from torch_oracles import compiled
 
+from tpc_jax.animators.load import load_animator
+from tpc_jax.model import params as P
 from tpc_jax.model.config import MotionConfig, UNetConfig, VAEConfig
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
@@ -72,3 +76,17 @@ def vae_config(vae: dict) -> VAEConfig:
         norm_num_groups=vae["norm_num_groups"],
         scaling_factor=vae["scaling_factor"],
     )
+
+
+class ConvertedModel:
+    """A converted model whose networks are each called through one compiled function."""
+
+    def __init__(self, folder: Path):
+        self.animator, self.params = load_animator(folder)
+        self.config = self.animator.config
+
+    def run(self, name: str, call, *inputs):
+        """Return `call(network, *inputs)`."""
+        network = self.animator.networks[name]
+        bound = compiled(lambda params, *args: call(P.bind(network, params), *args))
+        return bound(self.params[name], *map(jnp.asarray, inputs))

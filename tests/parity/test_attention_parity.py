@@ -85,6 +85,13 @@ def test_reading_a_reference_that_all_frames_share():
     assert_close(ours.read(jnp.asarray(x), references), theirs, LAYER)
 
 
+def test_a_context_of_one_token_is_seen_by_all():
+    oracle, ours = attention_pair(CONTEXT)
+    x, context = normal(0, 2, 7, CHANNELS), normal(1, 2, 1, CONTEXT)
+    theirs = oracle(torch.tensor(x), torch.tensor(context))
+    assert_close(ours(jnp.asarray(x), jnp.asarray(context)), theirs, LAYER)
+
+
 def masked_case(seed=0, batch=2, frames=2, tokens=6, ref_tokens=5):
     """A shared reference and one calibrated person per frame, with random bits."""
     rng = np.random.default_rng(seed)
@@ -116,6 +123,27 @@ def test_masked_reading():
     mask = mask.repeat_interleave(HEADS, dim=0)  # diffusers wants one mask per picture and head
     theirs = oracle(torch.tensor(x), torch.tensor(everything), attention_mask=mask)
     assert_close(ours.read(jnp.asarray(x), references), theirs, LAYER)
+
+
+@pytest.mark.parametrize("is_masked", [True, False])
+def test_weights_are_those_of_reading(is_masked):
+    """Values that are their own keys' numbers turn weights into what is read."""
+    _, ours = attention_pair()
+    x, references, everything, visible = masked_case()
+    if not is_masked:
+        references = references._replace(key_bits=(None, None), query_bits=None)
+        visible = np.ones_like(visible)
+    queries = np.array([4, 1])
+    for image in range(len(x)):
+        parts = ours.weights(jnp.asarray(x), references, image, jnp.asarray(queries))
+        assert [part.shape for part in parts] == [(2, 6), (2, 5), (2, 5)]
+        heads = lambda a: np.asarray(a).reshape(1, -1, HEADS, CHANNELS // HEADS)  # noqa: E731
+        keys = heads(ours.to_k(jnp.asarray(everything[image])))
+        numbers = np.broadcast_to(np.eye(keys.shape[1])[None, :, None], (1, 16, HEADS, 16))
+        query = heads(ours.to_q(jnp.asarray(x[image])))
+        seen = np.broadcast_to(visible[image : image + 1], (1, 6, 16))
+        expected = softmax_attention(query, keys, numbers, seen)[0].mean(1)[queries]
+        np.testing.assert_allclose(np.concatenate(parts, axis=1), expected, atol=1e-5)
 
 
 def test_key_bits_need_query_bits():

@@ -1,77 +1,112 @@
-"""AnimateAnyone's networks against results of the original code."""
+"""AnimateAnyone's networks, filled by the converter, against results of the original code."""
 
+import contextlib
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import Golden, unet_config, vae_config
+from golden import Golden
+from golden_animateanyone import load_golden
 from torch_oracles import assert_close, compiled, convert
 
-from convert.motion import MOTION
-from convert.pose_net import POSE_NET
-from convert.unet import UNET, appearance_encoder
 from convert.vae import VAE as VAE_RULES
-from tpc_jax.conditioning.masks import EVERYONE
+from tpc_jax.conditioning.clip_pixels import clip_pixels
+from tpc_jax.io.resampling import resize_8bit
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
-from tpc_jax.model.config import PoseNetConfig
-from tpc_jax.model.pose_net import PoseNet
-from tpc_jax.model.reference_unet import AppearanceEncoder
-from tpc_jax.model.unet import UNet
-from tpc_jax.model.vae import VAE
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 DATA = Golden("animateanyone")
-# The original's motion modules have 32 groups whatever the config of the networks says.
-CONFIG = unet_config(DATA.json("unet/config"), DATA.json("inference_config"), motion_groups=32)
-CLIP_TOKEN = DATA.raw("clip_image_embeds")[:, None]
+TOKEN = DATA.raw("clip_image_embeds")
 
 
-def run(make, config, rules, weights, call, *inputs):
-    network = P.abstract(make, config)
-    params = convert(rules, weights, network)
-    return compiled(lambda p, *args: call(P.bind(network, p), *args))(params, *inputs)
+class Model:
+    """The converted networks, each called through one compiled function."""
+
+    def __init__(self, root):
+        self.animator, self.params = load_golden(root)
+        self.config = self.animator.config
+
+    def run(self, name: str, call, *inputs):
+        network = self.animator.networks[name]
+        bound = compiled(lambda params, *args: call(P.bind(network, params), *args))
+        return bound(self.params[name], *inputs)
 
 
-def test_autoencoder():
-    config = vae_config(DATA.json("vae/config"))
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return Model(tmp_path_factory.mktemp("golden"))
+
+
+def test_the_configs_are_read(model):
+    inference = DATA.json("inference_config")
+    motion = inference["unet_additional_kwargs"]["motion_module_kwargs"]
+    unet = model.config.unet
+    assert unet.block_out_channels == tuple(DATA.json("unet/config")["block_out_channels"])
+    assert unet.norm_num_groups == DATA.json("unet/config")["norm_num_groups"]
+    # Whatever the groups of the networks, the original's motion modules have 32.
+    assert unet.motion.norm_num_groups == 32
+    assert unet.motion.max_frames == motion["temporal_position_encoding_max_len"]
+    assert unet.motion.use_mid_block
+    assert not unet.norm_over_frames
+    guider = DATA.json("pose_guider_config")
+    assert model.config.pose_net.block_out_channels == tuple(guider["block_out_channels"])
+    assert model.config.pose_net.out_channels == guider["conditioning_embedding_channels"]
+
+
+def test_resized_pictures():
+    side, size = DATA.raw("clip_resized_u8").shape[0], DATA.raw("ref_pixels_u8").shape[:2]
+    image, pose = DATA.raw("loop_ref_image"), DATA.raw("loop_pose_frames")
+    same = np.testing.assert_array_equal
+    same(resize_8bit(image, (side, side), "bicubic"), DATA.raw("clip_resized_u8"))
+    same(resize_8bit(image, size, "lanczos"), DATA.raw("ref_pixels_u8"))
+    same(resize_8bit(pose, size, "lanczos"), DATA.raw("pose_pixels_u8"))
+
+
+def test_image_embedding(model):
+    pixels = clip_pixels(DATA.raw("loop_ref_image")[None], model.config.image_encoder.image_size)
+    assert_close(pixels[:, ::16, ::16], DATA["clip_pixel_values_sub16"], 1e-5, "pixels")
+    both = np.concatenate([pixels, np.zeros_like(pixels)])
+    hidden, embedding = model.run("image_encoder", lambda net, x: (net.hidden(x), net(x)), both)
+    stored = DATA.raw("clip_last_hidden_state_first8")
+    assert_close(hidden[:1, : stored.shape[1]], stored, 1e-3, "hidden")
+    assert_close(embedding[:1], TOKEN, 1e-4, "embedding")
+    assert_close(embedding[1:], DATA.raw("clip_zero_input_embeds"), 1e-4, "of zeros")
+    params = model.animator.with_reference(model.params, DATA.raw("loop_ref_image"))
+    assert_close(params["context"], TOKEN, 1e-4, "context")
+    assert "image_encoder" not in params
+
+
+def test_autoencoder(model):
     image = DATA.raw("ref_pixels_u8")[None] / np.float32(127.5) - 1
-    scaled = DATA["vae_dec_latents"] * np.float32(config.scaling_factor)
-    mean, log_variance, decoded = run(
-        VAE,
-        config,
-        VAE_RULES,
-        DATA.weights("vae/diffusion_pytorch_model"),
-        lambda vae, image, latents: (*vae.moments(image), vae.decode(latents)),
+    scaled = DATA["vae_dec_latents"] * np.float32(model.config.vae.scaling_factor)
+    mean, log_variance, latent, decoded = model.run(
+        "vae",
+        lambda vae, image, latents: (*vae.moments(image), vae.encode(image), vae.decode(latents)),
         image,
         scaled,
     )
     assert_close(mean, DATA["vae_enc_mean"], 1e-4, "mean")
     assert_close(log_variance, DATA["vae_enc_logvar"], 1e-4, "log variance")
+    assert_close(latent, DATA["ref_latents"], 1e-4, "latent")
     assert_close(decoded, DATA["vae_dec_out"], 1e-4, "decoded")
 
 
-def test_legacy_names_of_the_autoencoder():
-    config = vae_config(DATA.json("vae/config"))
+def test_legacy_names_of_the_autoencoder(model):
     new = DATA.weights("vae/diffusion_pytorch_model")
     names = ("to_q", "to_k", "to_v", "to_out", "group_norm")
     kept = {k: v for k, v in new.items() if not any(f".{name}." in k for name in names)}
-    network = P.abstract(VAE, config)
     legacy = {**kept, **DATA.weights("vae/legacy_attention_names")}
-    ours, theirs = (P.flatten(convert(VAE_RULES, state, network)) for state in (legacy, new))
-    for path, array in theirs.items():
+    ours = P.flatten(convert(VAE_RULES, legacy, model.animator.networks["vae"]))
+    for path, array in P.flatten(model.params["vae"]).items():
         np.testing.assert_array_equal(ours[path], array, err_msg=path)
 
 
 @pytest.fixture(scope="module")
-def pose():
-    config = DATA.json("pose_guider_config")
-    config = PoseNetConfig(
-        in_channels=config["conditioning_channels"],
-        block_out_channels=tuple(config["block_out_channels"]),
-        out_channels=config["conditioning_embedding_channels"],
-    )
+def pose(model):
     frames = DATA.raw("pose_pixels_u8")[:8] / np.float32(255)
-    return run(PoseNet, config, POSE_NET, DATA.weights("pose_guider"), lambda f, x: f(x), frames)
+    return model.run("pose_net", lambda net, x: net(x), frames)
 
 
 def test_pose_features(pose):
@@ -79,76 +114,100 @@ def test_pose_features(pose):
 
 
 @pytest.fixture(scope="module")
-def features():
-    return run(
-        AppearanceEncoder,
-        CONFIG,
-        appearance_encoder(CONFIG),
-        DATA.weights("reference_unet"),
-        lambda encoder, *args: encoder(*args),
-        DATA["ref_latents"],
-        np.zeros(1, np.float32),
-        CLIP_TOKEN,
-    )
+def features(model):
+    params = {**model.params, "context": jnp.asarray(TOKEN)}
+    return compiled(model.animator.reference_features)(params, DATA["ref_latents"])
 
 
-BANKS = [f"down_blocks.{block}.attentions.{index}" for block in range(3) for index in range(2)]
-BANKS += ["mid_block.attentions.0"]
-BANKS += [f"up_blocks.{block}.attentions.{index}" for block in (1, 2, 3) for index in range(3)]
+def transformer_paths(model):
+    unet = model.config.unet
+    levels = [level for level, has in enumerate(unet.attention_levels) if has]
+    last = len(unet.block_out_channels) - 1
+    down = [(f"down_blocks.{n}", i) for n in levels for i in range(unet.layers_per_block)]
+    up = [(f"up_blocks.{last - n}", i) for n in levels[::-1]
+          for i in range(unet.layers_per_block + 1)]  # fmt: skip
+    return [f"{block}.attentions.{i}" for block, i in (*down, ("mid_block", 0), *up)]
 
 
-def test_banks(features):
+def test_banks(model, features):
+    paths = transformer_paths(model)
     stored = [name for name in DATA.arrays.files if name.startswith("bank/")]
-    assert len(stored) == 7
+    assert len(stored) >= 7
     for name in stored:
-        index = BANKS.index(name.removeprefix("bank/").removesuffix(".transformer_blocks.0"))
+        index = paths.index(name.removeprefix("bank/").removesuffix(".transformer_blocks.0"))
         assert_close(features[index], DATA.raw(name), 3e-4, name)
 
 
-def denoiser_weights():
-    return DATA.weights("denoising_unet", "motion_module")
+@contextlib.contextmanager
+def recording(module, paths):
+    """Keep the first output of the modules at these paths while the block runs."""
+    outputs, patched = {}, {}
+    found = {}
+    for path in paths:
+        part = module
+        for name in path.split("."):
+            part = part[int(name)] if name.isdigit() else getattr(part, name)
+        found[id(part)] = path
+        patched.setdefault(type(part), type(part).__call__)
+
+    def spy(original):
+        def call(self, *args, **kwargs):
+            out = original(self, *args, **kwargs)
+            if id(self) in found:
+                outputs[found[id(self)]] = out[0] if isinstance(out, tuple) else out
+            return out
+
+        return call
+
+    try:
+        for kind, original in patched.items():
+            kind.__call__ = spy(original)
+        yield outputs
+    finally:
+        for kind, original in patched.items():
+            kind.__call__ = original
 
 
-def test_denoiser():
-    """No reference, no pose; the latents are 12 wide, which is not a multiple of 8."""
-    out = run(
-        UNet,
-        CONFIG,
-        (*UNET, *MOTION),
-        denoiser_weights(),
-        lambda unet, x, t, context: unet(x, t, context=context),
-        DATA["c_sample"],
-        np.full(2, 421, np.float32),
-        DATA.raw("c_encoder_hidden_states"),
-    )
+def test_denoiser_layer_by_layer(model):
+    """No reference, no pose; the latents' width is not a multiple of 8."""
+    stored = [name for name in DATA.arrays.files if name.startswith("c_act/")]
+    paths = [name.removeprefix("c_act/") for name in stored]
+
+    def call(unet, *inputs):
+        with recording(unet, paths) as outputs:
+            sample, times, context = inputs
+            return unet(sample, times, context=context), dict(outputs)
+
+    sample = DATA["c_sample"]
+    inputs = (sample, np.full(len(sample), 421, np.float32), DATA.raw("c_encoder_hidden_states"))
+    out, outputs = model.run("unet", call, *inputs)
     assert_close(out, DATA["c_out"], 1e-4)
+    assert len(stored) >= 8
+    for name, path in zip(stored, paths, strict=True):
+        if path == "time_embedding":
+            ours, theirs = outputs[path], DATA.raw(name)
+        else:
+            ours, theirs = outputs[path][1:2], DATA[name][:, 0]
+        assert_close(ours, theirs, 5e-4, path)
 
 
-def test_denoiser_with_reference_and_pose(features, pose):
-    """Row 0 is unconditional: it sees no reference, and zeros for the picture's embedding."""
-    hidden, shown = np.uint32(0), np.uint32(EVERYONE)
+def read(bank):
+    return ReferenceTokens((bank[None],), (None,), None)
 
-    def part(bank):
-        tokens = bank.shape[1]
-        bits = jnp.asarray([hidden, shown])[:, None, None]
-        return ReferenceTokens(
-            (jnp.stack([bank, bank]),),
-            (jnp.broadcast_to(bits, (2, 1, tokens)),),
-            jnp.full((2, 8, tokens), shown),
-        )
 
-    out = run(
-        UNet,
-        CONFIG,
-        (*UNET, *MOTION),
-        denoiser_weights(),
-        lambda unet, x, t, context, references, pose: unet(
-            x, t, context=context, references=references, pose=pose
-        ),
-        np.repeat(DATA["d_sample"], 2, axis=0),
-        np.full(2, 721, np.float32),
-        np.concatenate([np.zeros_like(CLIP_TOKEN), CLIP_TOKEN]),
-        tuple(part(bank) for bank in features),
-        jnp.stack([pose, pose]),
-    )
-    assert_close(out, DATA["d_out"], 1e-4)
+@pytest.fixture(scope="module")
+def halves(model):
+    return compiled(model.animator.denoise_branches)
+
+
+@pytest.mark.parametrize("name", ["d_out", "d_out_bankfp16"])
+def test_both_halves_with_reference_and_pose(model, halves, features, pose, name):
+    """The unconditional half reads no reference, and zeros for the picture's embedding."""
+    params = {**model.params, "context": jnp.asarray(TOKEN)}
+    if name.endswith("fp16"):
+        features = jax.tree.map(lambda x: x.astype(jnp.float16).astype(jnp.float32), features)
+    both = halves(
+        params, DATA["d_sample"], np.full(1, 721, np.float32), tuple(map(read, features)),
+        pose[None],
+    )  # fmt: skip
+    assert_close(jnp.concatenate(both), DATA[name], 1e-4)

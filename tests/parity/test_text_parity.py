@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from torch_clip import clip_layers
 from torch_oracles import BLOCK, assert_close, compiled, convert, numbers, randomized
 
 from convert.rules import plan
@@ -15,37 +16,6 @@ from tpc_jax.model.text import TextEncoder, empty_prompt
 pytestmark = pytest.mark.torch
 
 CONFIG = TextConfig(vocab_size=50, width=12, mlp_width=20, num_layers=2, num_heads=3, max_tokens=9)
-
-
-class ClipLayer(torch.nn.Module):
-    """One pre-norm layer under the names of the published files."""
-
-    def __init__(self, config: TextConfig):
-        super().__init__()
-        width = config.width
-        self.heads = config.num_heads
-        self.self_attn = torch.nn.ModuleDict(
-            {f"{name}_proj": torch.nn.Linear(width, width) for name in ("q", "k", "v", "out")}
-        )
-        self.layer_norm1 = torch.nn.LayerNorm(width, eps=1e-5)
-        self.layer_norm2 = torch.nn.LayerNorm(width, eps=1e-5)
-        self.mlp = torch.nn.ModuleDict(
-            {
-                "fc1": torch.nn.Linear(width, config.mlp_width),
-                "fc2": torch.nn.Linear(config.mlp_width, width),
-            }
-        )
-
-    def forward(self, x):
-        normed = self.layer_norm1(x)
-        query, key, value = (
-            self.self_attn[f"{name}_proj"](normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for name in "qkv"
-        )
-        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.self_attn["out_proj"](mixed.transpose(1, 2).flatten(2))
-        hidden = self.mlp["fc1"](self.layer_norm2(x))
-        return x + self.mlp["fc2"](hidden * torch.sigmoid(1.702 * hidden))
 
 
 class ClipText(torch.nn.Module):
@@ -60,9 +30,7 @@ class ClipText(torch.nn.Module):
                 "position_embedding": torch.nn.Embedding(config.max_tokens, config.width),
             }
         )
-        inner.encoder = torch.nn.ModuleDict(
-            {"layers": torch.nn.ModuleList([ClipLayer(config) for _ in range(config.num_layers)])}
-        )
+        inner.encoder = clip_layers(config, is_causal=True)
         inner.final_layer_norm = torch.nn.LayerNorm(config.width, eps=1e-5)
         self.text_model = inner
 

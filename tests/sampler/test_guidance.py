@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tpc_jax.sampler.guidance import guide
+from tpc_jax.sampler.guidance import guide, guide_all
 
 
 @pytest.fixture
@@ -27,3 +27,17 @@ def test_guidance_is_the_line_through_both(pair, scale):
 
 def test_equal_predictions_need_no_guidance(pair):
     np.testing.assert_array_equal(guide(pair[0], jnp.array(pair[0]), 7.5), pair[0])
+
+
+def test_two_predictions_are_the_common_case(pair):
+    np.testing.assert_array_equal(guide_all(pair, (7.5,)), guide(*pair, 7.5))
+
+
+def test_dual_guidance():
+    """Null, picture, picture and pose: DreamPose's formula, in which each scale has its own."""
+    null, image, both = (jnp.asarray(np.random.default_rng(i).normal(size=9)) for i in range(3))
+    expected = null + 8.0 * (image - null) + 3.0 * (both - image)
+    np.testing.assert_allclose(guide_all((null, image, both), (8.0, 3.0)), expected, atol=1e-5)
+    np.testing.assert_allclose(guide_all((null, image, both), (1.0, 1.0)), both, atol=1e-6)
+    with pytest.raises(ValueError, match="zip"):
+        guide_all((null, image, both), (8.0,))

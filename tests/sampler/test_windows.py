@@ -18,6 +18,7 @@ CASES = [
     (10, 8, 7),
     (25, 24, 4),
     (97, 16, 4),
+    (26, 24, 4),
 ]
 
 
@@ -66,24 +67,50 @@ def test_published_examples():
 
 
 def published_windows():
-    """Yield (frames, length, overlap) and the windows of the original code."""
+    """Yield (frames, length, overlap, stride) and the windows of the original code."""
     path = GOLDEN / "magicanimate" / "context_windows.json"
     for key, windows in json.loads(path.read_text()).items():
-        yield *map(int, key.split("_")), windows
+        yield *map(int, key.split("_")), 1, windows
     path = GOLDEN / "animateanyone" / "context_windows.json"
     for case in json.loads(path.read_text()):
-        if case["context_stride"] == 1:
-            names = ("num_frames", "context_frames", "context_overlap", "windows")
-            yield tuple(case[name] for name in names)
+        names = ("context_frames", "context_overlap", "context_stride")
+        yield case["num_frames"], *(case[name] for name in names), case["windows"]
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the golden data is not there")
 def test_windows_of_the_original_code():
     cases = list(published_windows())
     assert len(cases) > 10
-    for num_frames, length, overlap, expected in cases:
-        ours = context_windows(num_frames, length, overlap, is_closed=True).frames
-        assert ours.tolist() == expected, (num_frames, length, overlap)
+    assert {case[3] for case in cases} >= {1, 3}
+    for num_frames, length, overlap, stride, expected in cases:
+        ours = context_windows(num_frames, length, overlap, is_closed=True, stride=stride).frames
+        assert ours.tolist() == expected, (num_frames, length, overlap, stride)
+
+
+def uniform(num_frames, size, stride, overlap):
+    """The original's policy at step 0, written out."""
+    if num_frames <= size:
+        yield list(range(num_frames))
+        return
+    stride = min(stride, int(np.ceil(np.log2(num_frames / size))) + 1)
+    for step in (1 << np.arange(stride)).tolist():
+        for first in range(0, num_frames, size * step - overlap):
+            yield [e % num_frames for e in range(first, first + size * step, step)]
+
+
+@pytest.mark.parametrize(("num_frames", "length", "overlap"), CASES)
+@pytest.mark.parametrize("stride", [1, 2, 3, 9])
+def test_levels_of_spacing(num_frames, length, overlap, stride):
+    windows = context_windows(num_frames, length, overlap, is_closed=True, stride=stride)
+    assert windows.frames.tolist() == list(uniform(num_frames, length, stride, overlap))
+    counts = np.bincount(windows.frames.ravel(), minlength=num_frames)
+    np.testing.assert_allclose(windows.weight * counts, 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("stride", "is_closed"), [(0, True), (2, False)])
+def test_strides_that_mean_nothing(stride, is_closed):
+    with pytest.raises(ValueError, match=f"if is_closed, got {stride}"):
+        context_windows(20, 8, 2, is_closed=is_closed, stride=stride)
 
 
 @pytest.mark.parametrize("num_frames", [0, -3])
@@ -99,9 +126,9 @@ def test_overlap_that_leaves_no_progress(overlap):
 
 
 @pytest.mark.parametrize(("num_frames", "length", "overlap"), CASES)
-@pytest.mark.parametrize("is_closed", [False, True])
-def test_windows_hand_over_what_they_share(num_frames, length, overlap, is_closed):
-    windows = context_windows(num_frames, length, overlap, is_closed=is_closed)
+@pytest.mark.parametrize(("is_closed", "stride"), [(False, 1), (True, 1), (True, 3)])
+def test_windows_hand_over_what_they_share(num_frames, length, overlap, is_closed, stride):
+    windows = context_windows(num_frames, length, overlap, is_closed=is_closed, stride=stride)
     plan = handover(windows)
     handed = plan.first
     for frames, fresh, order, keep in zip(windows.frames, *plan[1:], strict=True):
@@ -110,4 +137,5 @@ def test_windows_hand_over_what_they_share(num_frames, length, overlap, is_close
         handed = both[keep]
     # Frames computed twice: the last window's, where it is shifted back or wraps around.
     computed = len(plan.first) + plan.fresh.size
-    assert num_frames <= computed < num_frames + length
+    levels = 1 if stride == 1 else len(windows.frames)
+    assert num_frames <= computed < num_frames + levels * length

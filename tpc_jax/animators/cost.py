@@ -7,23 +7,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
-from jaxtyping import PyTree
 
 from tpc_jax.animators.clip import (
     AnimateOptions,
     ClipConditions,
     clip_length,
+    clip_table,
     encode_pictures,
     jit_step,
+    keeps_features,
 )
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.references import ClipReferences, Keys, Visible, num_keys
 from tpc_jax.conditioning.masks import is_restricted
-from tpc_jax.model.params import Params
+from tpc_jax.model.params import Params, num_bytes
 from tpc_jax.propagation.groups import num_groups
-from tpc_jax.sampler.loop import StepRow, step_rows
-from tpc_jax.sampler.schedule import step_table
+from tpc_jax.sampler.loop import Row, start_state, step_rows
 
 
 class Cost(NamedTuple):
@@ -83,11 +84,13 @@ def estimate_clip(
         options: Denoising options.
     """
     options = options.resolve(animator)
+    parameter_bytes = num_bytes(params)
     inputs = step_inputs(animator, params, num_frames, num_people, options)
     cost = count(jit_step(animator, options, num_frames).trace(*inputs).jaxpr)
     dtype = max((x.dtype for x in jax.tree.leaves(params["unet"])), key=lambda d: d.itemsize)
     return Estimate(
-        num_bytes(params), num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops, options.steps,
+        parameter_bytes, num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops,
+        len(clip_table(animator, options).timestep),
         measure_flops_per_second(dtype),
     )  # fmt: skip
 
@@ -99,18 +102,23 @@ def step_inputs(
     num_people: int,
     options: AnimateOptions,
     coverage: float = 1.0,
-) -> tuple[Params, ClipConditions, jax.ShapeDtypeStruct, StepRow]:
+) -> tuple[Params, ClipConditions, Any, Row]:
     """Return the shapes of what one step takes; arguments as for `abstract_conditions`."""
-    params = jax.eval_shape(lambda: params) if _is_concrete(params) else params
+    params = _with_reference(animator, params)
     conditions = abstract_conditions(animator, params, num_frames, num_people, options, coverage)
     length = clip_length(animator, num_frames, options)
     latents = jax.ShapeDtypeStruct((length, *animator.latent_shape), jnp.float32)
-    rows = step_rows(step_table(animator.schedule, options.resolve(animator).steps))
-    return params, conditions, latents, jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], rows))
+    table = clip_table(animator, options)
+    state = jax.eval_shape(lambda latents: start_state(table, latents), latents)
+    row = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], step_rows(table)))
+    return params, conditions, state, row
 
 
-def _is_concrete(params: Params) -> bool:
-    return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
+def _with_reference(animator: Animator, params: Params) -> Params:
+    """Return the shapes of the parameters with what is read of any reference."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
+    image, mask = np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool)
+    return jax.eval_shape(lambda params: animator.with_reference(params, image, mask), shapes)
 
 
 def abstract_conditions(
@@ -131,15 +139,23 @@ def abstract_conditions(
         options: Denoising options.
         coverage: Share of the pictures that a person covers, where routing hides the rest.
     """
+    options = options.resolve(animator)
 
-    def pictures(count):
-        return jax.ShapeDtypeStruct((count, *animator.image_size, 3), jnp.float32)
+    def pictures(count, size, channels=3):
+        return jax.ShapeDtypeStruct((count, *size, channels), jnp.float32)
 
-    def encoded(count):
-        return jax.eval_shape(lambda p, x: encode_pictures(animator, p, x), params, pictures(count))
+    def encoded(count, as_features: bool):
+        def encode(params, images):
+            return encode_pictures(animator, params, images, as_features)
 
-    pose = jax.eval_shape(animator.pose_features, params, pictures(num_frames))
-    shared = None if options.routing in ("replace", "composite") else encoded(1)
+        return jax.eval_shape(encode, params, pictures(count, animator.picture_size))
+
+    poses = pictures(num_frames, animator.image_size, animator.pose_channels)
+    pose = jax.eval_shape(
+        lambda *x: animator.pose_context(animator.pose_features(*x)), params, poses
+    )
+    can_keep = not animator.features_depend_on_t
+    shared = None if options.routing in ("replace", "composite") else encoded(1, can_keep)
     nothing = (None,) * len(animator.token_grids)
     if options.routing is None:
         return ClipConditions(ClipReferences(shared, (), nothing), pose)
@@ -160,7 +176,8 @@ def abstract_conditions(
     pairs = zip(animator.token_grids, animator.reads, strict=True)
     has_bits = is_restricted(options.routing)
     seen = tuple(bits(grid) if has_bits and reads else None for grid, reads in pairs)
-    return ClipConditions(ClipReferences(shared, (encoded(stored),) * people, seen), pose)
+    keeps = keeps_features(animator, params, people * stored, options)
+    return ClipConditions(ClipReferences(shared, (encoded(stored, keeps),) * people, seen), pose)
 
 
 def count(program: ClosedJaxpr | Jaxpr) -> Cost:
@@ -207,11 +224,6 @@ def _bytes(variable) -> int:
     return math.prod(aval.shape) * aval.dtype.itemsize
 
 
-def num_bytes(tree: PyTree) -> int:
-    """Return the size of arrays or of their shapes."""
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
-
-
 def measure_flops_per_second(dtype: jnp.dtype) -> float:
     """Return what this device reaches in a large matrix product, the best of a few."""
     side = 2048 if jax.default_backend() == "cpu" else 8192
@@ -226,7 +238,7 @@ def measure_flops_per_second(dtype: jnp.dtype) -> float:
     return 2.0 * side**3 / min(seconds)
 
 
-def _size(count: float) -> str:
+def _size(count: int) -> str:
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from tpc_jax.animators import magicanimate, tiny
+from tpc_jax.animators import animateanyone, disco, dreampose, magicanimate, tiny
 from tpc_jax.animators.interface import Animator
 from tpc_jax.errors import UserError
 from tpc_jax.io.tokenizer import prompt_ids
@@ -23,6 +23,13 @@ SYSTEMS = {
         magicanimate.MagicAnimateAnimator,
         magicanimate.networks,
     ),
+    "animateanyone": (
+        animateanyone.AnimateAnyoneConfig,
+        animateanyone.AnimateAnyoneAnimator,
+        animateanyone.networks,
+    ),
+    "dreampose": (dreampose.DreamPoseConfig, dreampose.DreamPoseAnimator, dreampose.networks),
+    "disco": (disco.DiscoConfig, disco.DiscoAnimator, disco.networks),
 }
 
 
@@ -42,6 +49,7 @@ def load_animator(
     model: str | Path = EMBEDDED,
     dtype: jnp.dtype | type | str = jnp.float32,
     prompt: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> LoadedModel:
     """Load a stored model.
 
@@ -49,10 +57,11 @@ def load_animator(
         model: "tiny" for the embedded model, or a folder made by training or conversion.
         dtype: Type to compute in.
         prompt: Text to animate by; None is the empty one, which needs no text encoder.
+        size: Height and width of the pictures in pixels; None is the model's own.
 
     Raises:
         UserError: The folder is not a model, or one that this version does not know; or it reads no
-            prompts.
+            prompts, or makes no pictures of this size.
     """
     directory = model_folder(model)
     config = read_config(directory)
@@ -61,6 +70,10 @@ def load_animator(
         known = ", ".join(SYSTEMS)
         raise UserError(f"{directory}: animator {name!r} is unknown; known: {known}")
     make_config, make_animator, networks = SYSTEMS[name]
+    if size is not None:
+        if not isinstance(config.get("image_size"), list):
+            raise UserError(f"{directory}: makes pictures of one size; leave out the size")
+        config["image_size"] = size
     try:
         animator = make_animator(make_config.from_dict(config))
     except (TypeError, ValueError) as error:

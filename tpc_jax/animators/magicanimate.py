@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from tpc_jax.animators.base import ConfiguredAnimator
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.model import params as P
@@ -28,7 +29,7 @@ from tpc_jax.model.controlnet import ControlNet
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.reference_unet import AppearanceEncoder
 from tpc_jax.model.text import TextEncoder
-from tpc_jax.model.unet import UNet, reading_transformers, token_grids
+from tpc_jax.model.unet import UNet
 from tpc_jax.model.vae import VAE
 from tpc_jax.sampler.schedule import ScheduleConfig
 
@@ -126,7 +127,7 @@ def with_prompt(
 
 
 @dataclasses.dataclass(frozen=True)
-class MagicAnimateAnimator:
+class MagicAnimateAnimator(ConfiguredAnimator):
     """The pure functions of MagicAnimate, closed over its configuration.
 
     Texts come with the parameters: `params["context"]` holds the empty prompt and, where one was
@@ -144,62 +145,9 @@ class MagicAnimateAnimator:
     pose_kind: ClassVar[PoseKind] = "densepose"
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the canvas in pixels."""
-        return self.config.image_size, self.config.image_size
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of one frame's latents."""
-        height, width = (side // self.config.vae.downscale for side in self.image_size)
-        return height, width, self.config.vae.latent_channels
-
-    @property
-    def token_grids(self) -> tuple[tuple[int, int], ...]:
-        """Token grid of each transformer in execution order."""
-        return token_grids(self.config.unet, *self.latent_shape[:2])
-
-    @property
-    def reads(self) -> tuple[bool, ...]:
-        """Which of the transformers read reference features."""
-        return reading_transformers(self.config.unet)
-
-    @property
-    def schedule(self) -> ScheduleConfig:
-        """The diffusion process."""
-        return self.config.schedule
-
-    @property
-    def window_length(self) -> int:
-        """Frames denoised together."""
-        return self.config.window_length
-
-    @property
-    def window_overlap(self) -> int:
-        """Frames that neighbouring windows share."""
-        return self.config.window_overlap
-
-    @property
-    def num_steps(self) -> int:
-        """Default number of denoising steps."""
-        return self.config.num_steps
-
-    @property
-    def guidance_scale(self) -> float:
-        """Default weight of classifier-free guidance."""
-        return self.config.guidance_scale
-
-    def encode(
-        self, params: Params, images: Float[Array, "images height width 3"]
-    ) -> Float[Array, "images h w channels"]:
-        """Return the latents of pictures in [-1, 1]: the posterior's mean, scaled."""
-        return self._bind("vae", params).encode(images)
-
-    def decode(
-        self, params: Params, latents: Float[Array, "images h w channels"]
-    ) -> Float[Array, "images height width 3"]:
-        """Return the pictures, nominally in [-1, 1], of latents."""
-        return self._bind("vae", params).decode(latents)
+    def networks(self) -> dict[str, Network]:
+        """The networks that the configuration describes."""
+        return networks(self.config)
 
     def pose_features(
         self, params: Params, pose: Float[Array, "frames height width 3"]
@@ -231,22 +179,7 @@ class MagicAnimateAnimator:
         controlnet = self._bind("controlnet", params)
         return controlnet.residuals(latents, jnp.full(count, timestep), pose, context)
 
-    def denoise(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...] | None,
-        control: Residuals,
-    ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the noise of windows; None for references is the unconditional half."""
-        text = params["context"][EMPTY_PROMPT] if references is None else self._prompt(params)
-        return self._bind("unet", params)(
-            latents, timesteps, context=_repeat(text, len(latents)), references=references,
-            residuals=_per_image(control),
-        )  # fmt: skip
-
-    def denoise_halves(
+    def denoise_branches(
         self,
         params: Params,
         latents: Float[Array, "batch frames h w channels"],
@@ -268,11 +201,19 @@ class MagicAnimateAnimator:
             references=references, residuals=_per_image(control),
         )  # fmt: skip
 
+    def _inputs(self, params, latents, timesteps, references, control):
+        """Give the unconditional half the empty prompt."""
+        text = params["context"][EMPTY_PROMPT] if references is None else self._prompt(params)
+        return {
+            "latents": latents,
+            "timesteps": timesteps,
+            "context": _repeat(text, len(latents)),
+            "references": references,
+            "residuals": _per_image(control),
+        }
+
     def _prompt(self, params: Params) -> Float[Array, "tokens width"]:
         return params["context"].get(PROMPT, params["context"][EMPTY_PROMPT])
-
-    def _bind(self, name: str, params: Params):
-        return P.bind(networks(self.config)[name], params[name])
 
 
 def _repeat(context: Float[Array, "tokens width"], count: int):

@@ -61,8 +61,8 @@ def num_keys(count: int, tokens: int) -> int:
 class ClipReferences(NamedTuple):
     """The pictures that a clip's denoiser can read, and who may read what.
 
-    Pictures are latents where features must be encoded at every step, and features where one
-    encoding serves all steps.
+    Pictures are features where one encoding serves all steps and fits into memory, and latents
+    where features must be encoded at every step.
 
     Attributes:
         shared: The one picture that all frames read, or None where there is none.

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from tpc_jax.animators.base import ConfiguredAnimator
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.model import params as P
-from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.config import Config, MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.pose_net import PoseNet
 from tpc_jax.model.reference_unet import AppearanceEncoder
-from tpc_jax.model.unet import UNet, reading_transformers, token_grids
+from tpc_jax.model.unet import UNet
 from tpc_jax.model.vae import VAE
 from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod
 
@@ -115,7 +115,7 @@ def networks(config: TinyConfig) -> dict[str, Network]:
 
 
 @dataclasses.dataclass(frozen=True)
-class TinyAnimator:
+class TinyAnimator(ConfiguredAnimator):
     """The pure functions of `tiny`, closed over its configuration; parameters are arguments.
 
     Attributes:
@@ -130,68 +130,9 @@ class TinyAnimator:
     pose_kind: ClassVar[PoseKind] = "house"
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the canvas in pixels."""
-        return self.config.image_size, self.config.image_size
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of one frame's latents."""
-        height, width = (side // self.config.vae.downscale for side in self.image_size)
-        return height, width, self.config.vae.latent_channels
-
-    @property
-    def token_grids(self) -> tuple[tuple[int, int], ...]:
-        """Token grid of each transformer in execution order."""
-        return token_grids(self.config.unet, *self.latent_shape[:2])
-
-    @property
-    def reads(self) -> tuple[bool, ...]:
-        """Which of the transformers read reference features."""
-        return reading_transformers(self.config.unet)
-
-    @property
-    def schedule(self) -> ScheduleConfig:
-        """The diffusion process."""
-        return self.config.schedule
-
-    @property
-    def window_length(self) -> int:
-        """Frames denoised together."""
-        return self.config.window_length
-
-    @property
-    def window_overlap(self) -> int:
-        """Frames that neighbouring windows share."""
-        return self.config.window_overlap
-
-    @property
-    def num_steps(self) -> int:
-        """Default number of denoising steps."""
-        return self.config.num_steps
-
-    @property
-    def guidance_scale(self) -> float:
-        """Default weight of classifier-free guidance."""
-        return self.config.guidance_scale
-
-    def encode(
-        self, params: Params, images: Float[Array, "images height width 3"]
-    ) -> Float[Array, "images h w channels"]:
-        """Return the latents of pictures in [-1, 1]."""
-        return self._bind("vae", params).encode(images)
-
-    def decode(
-        self, params: Params, latents: Float[Array, "images h w channels"]
-    ) -> Float[Array, "images height width 3"]:
-        """Return the pictures, nominally in [-1, 1], of latents."""
-        return self._bind("vae", params).decode(latents)
-
-    def pose_features(
-        self, params: Params, pose: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames h w channels"]:
-        """Return the features of pose pictures in [0, 1]."""
-        return self._bind("pose_net", params)(pose)
+    def networks(self) -> dict[str, Network]:
+        """The networks that the configuration describes."""
+        return networks(self.config)
 
     def reference_features(
         self,
@@ -204,48 +145,13 @@ class TinyAnimator:
         encoder = self._bind("appearance_encoder", params)
         return encoder(latents, jnp.zeros(latents.shape[0]))
 
-    def control(
-        self,
-        params: Params,
-        latents: Float[Array, "frames h w channels"],
-        timestep: Float[Array, ""],
-        pose: Float[Array, "frames h w pose_channels"],
-    ) -> Float[Array, "frames h w pose_channels"]:
-        """Return the pose features themselves, which serve all steps."""
-        del params, latents, timestep
-        return pose
+    def _inputs(self, params, latents, timesteps, references, control):
+        """Hand the network the best linear guess of the clean latents.
 
-    def denoise(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...] | None,
-        control: Float[Array, "batch frames h w pose_channels"],
-    ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the clean latents of windows; None for references is the unconditional half.
-
-        The network sees the best linear guess of the clean latents: unscaled noise, which says
-        nothing, would drown the pose and the position in its first features.
+        Unscaled noise, which says nothing, would drown the pose and the position in its first
+        features.
         """
+        del params
         signal = jnp.asarray(np.sqrt(alphas_cumprod(self.schedule)), latents.dtype)
         guess = latents * signal[timesteps.astype(jnp.int32)][:, None, None, None, None]
-        unet = self._bind("unet", params)
-        return unet(guess, timesteps, pose=control, references=references)
-
-    def denoise_halves(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...],
-        control: Float[Array, "batch frames h w pose_channels"],
-    ) -> tuple[
-        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
-    ]:
-        """Predict the clean latents of windows without and with references."""
-        unconditional = self.denoise(params, latents, timesteps, None, control)
-        return unconditional, self.denoise(params, latents, timesteps, references, control)
-
-    def _bind(self, name: str, params: Params):
-        return P.bind(networks(self.config)[name], params[name])
+        return {"latents": guess, "timesteps": timesteps, "pose": control, "references": references}

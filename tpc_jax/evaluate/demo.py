@@ -30,6 +30,11 @@ MISALIGNMENT = (np.pi / 3, 0.7, (0.0, 0.0))
 _PERSON = 3
 
 
+def demo_case(size: int, num_frames: int = 16) -> Case:
+    """Return the built-in misaligned person on a square canvas."""
+    return make_case(_PERSON, size, num_frames=num_frames, misalignment=MISALIGNMENT)
+
+
 def run_demo(
     animator: Animator,
     params: Params,
@@ -55,7 +60,7 @@ def run_demo(
     size = animator.image_size[0]
     options = options.resolve(animator)
     aligned = make_case(_PERSON, size, num_frames=num_frames)
-    case = make_case(_PERSON, size, num_frames=num_frames, misalignment=MISALIGNMENT)
+    case = demo_case(size, num_frames)
     plain = dataclasses.replace(options, routing=None)
     seconds: dict[str, float] = {}
 

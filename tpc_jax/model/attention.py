@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt32
 
@@ -191,6 +192,8 @@ class Attention(nnx.Module):
     ) -> Float[Array, "images tokens channels"]:
         """Attend to `context`, or to `x` itself where it is None."""
         context = x if context is None else context
+        if context.shape[1] == 1:  # the softmax over one key is 1
+            return jnp.broadcast_to(self.to_out[0](self.to_v(context)), x.shape)
         out = attend(*(self._heads(p(s)) for p, s in self._projections(x, context)))
         return self.to_out[0](out.reshape(x.shape))
 
@@ -207,7 +210,7 @@ class Attention(nnx.Module):
         """
         parts = [
             tuple(
-                _per_image(project(t.astype(x.dtype)), x.shape[0], references.picture_of_frame)
+                picture_of_each(project(t.astype(x.dtype)), x.shape[0], references.picture_of_frame)
                 for project in (self.to_k, self.to_v)
             )
             for t in references.tokens
@@ -224,6 +227,50 @@ class Attention(nnx.Module):
         )
         return self.to_out[0](out.reshape(x.shape))
 
+    def weights(
+        self,
+        x: Float[Array, "images tokens channels"],
+        references: ReferenceTokens,
+        image: int,
+        queries: Int[Array, " queries"],
+    ) -> tuple[Float[Array, "queries _keys"], ...]:
+        """Return how `read` weighs what a few queries of one image see, averaged over heads.
+
+        Args:
+            x: The images' own tokens.
+            references: What they read.
+            image: Number of the image.
+            queries: Numbers of its tokens.
+
+        Returns:
+            Weights of the image's own tokens, then of each part's tokens; all of a query's weights
+            sum to 1.
+        """
+        frames = len(x) // len(references.tokens[0])
+        row, frame = divmod(image, frames)
+
+        def of_image(part):
+            """Take what one image reads of [batch, pictures or frames, ...]."""
+            index = references.picture_of_frame
+            if part.shape[1] == 1:
+                return part[row, 0]
+            return part[row, frame if index is None else index[row, frame]]
+
+        parts = [x[image], *(of_image(tokens).astype(x.dtype) for tokens in references.tokens)]
+        keys = self._heads(self.to_k(jnp.concatenate(parts)))
+        query = self._heads(self.to_q(x[image, queries]))
+        logits = jnp.einsum("qhd,khd->hqk", query, keys, preferred_element_type=jnp.float32)
+        logits = logits * query.shape[-1] ** -0.5
+        if _has_bits(references):
+            own = jnp.full(x.shape[1], EVERYONE, jnp.uint32)
+            key_bits = jnp.concatenate([own, *map(of_image, _bits(references))])
+            query_bits = references.query_bits[row, frame][queries]
+            visible = (query_bits[:, None] & key_bits) != 0
+            logits = jnp.where(visible, logits, jnp.finfo(logits.dtype).min)
+        weights = jax.nn.softmax(logits, axis=-1).mean(axis=0)
+        ends = np.cumsum([len(part) for part in parts])[:-1]
+        return tuple(jnp.split(weights, ends.tolist(), axis=-1))
+
     def _projections(self, x, context):
         return ((self.to_q, x), (self.to_k, context), (self.to_v, context))
 
@@ -231,8 +278,14 @@ class Attention(nnx.Module):
         return x.reshape(*x.shape[:-1], self.num_heads, -1)
 
 
-def _per_image(x, images: int, picture_of_frame=None):
-    """Give each image its picture of [batch, pictures, ...]; flat: [images, ...]."""
+def picture_of_each(x, images: int, picture_of_frame=None):
+    """Give each image its picture of [batch, pictures, ...]; flat: [images, ...].
+
+    Args:
+        x: Something of every picture.
+        images: Frames of all windows, batch-major.
+        picture_of_frame: As in `ReferenceTokens`.
+    """
     batch, pictures = x.shape[:2]
     if pictures == 1:
         x = jnp.broadcast_to(x, (batch, images // batch, *x.shape[2:]))
@@ -242,14 +295,27 @@ def _per_image(x, images: int, picture_of_frame=None):
 
 
 def _flat_bits(references: ReferenceTokens, images: int, tokens: int):
-    if references.query_bits is None:
-        if any(bits is not None for bits in references.key_bits):
-            raise ValueError("key_bits without query_bits would leave every key visible")
+    """Return bits of queries and keys per image, or None where nothing is restricted."""
+    if not _has_bits(references):
         return None, None
     own = jnp.full((images, tokens), EVERYONE, jnp.uint32)
-    key_bits = [own]
-    for part, bits in zip(references.tokens, references.key_bits, strict=True):
-        if bits is None:
-            bits = jnp.full(part.shape[:3], EVERYONE, jnp.uint32)
-        key_bits.append(_per_image(bits, images, references.picture_of_frame))
-    return _per_image(references.query_bits, images), jnp.concatenate(key_bits, axis=1)
+    key_bits = [
+        own,
+        *(picture_of_each(b, images, references.picture_of_frame) for b in _bits(references)),
+    ]
+    return picture_of_each(references.query_bits, images), jnp.concatenate(key_bits, axis=1)
+
+
+def _has_bits(references: ReferenceTokens) -> bool:
+    if references.query_bits is not None:
+        return True
+    if any(bits is not None for bits in references.key_bits):
+        raise ValueError("key_bits without query_bits would leave every key visible")
+    return False
+
+
+def _bits(references: ReferenceTokens):
+    """Return the bits of every part's keys."""
+    pairs = zip(references.tokens, references.key_bits, strict=True)
+    everyone = functools.partial(jnp.full, fill_value=EVERYONE, dtype=jnp.uint32)
+    return [everyone(part.shape[:3]) if bits is None else bits for part, bits in pairs]

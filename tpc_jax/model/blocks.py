@@ -45,6 +45,7 @@ def make_resnet(in_channels: int, out_channels: int, config: UNetConfig, rngs: n
         out_channels,
         num_groups=config.norm_num_groups,
         time_features=4 * config.block_out_channels[0],
+        is_temporal=config.temporal,
         rngs=rngs,
     )
 
@@ -56,6 +57,7 @@ def make_transformer(channels: int, config: UNetConfig, rngs: nnx.Rngs) -> Spati
         num_heads=config.num_heads,
         context_channels=config.cross_attention_dim,
         num_groups=config.norm_num_groups,
+        is_temporal=config.temporal,
         rngs=rngs,
     )
 
@@ -88,7 +90,8 @@ class _LayeredBlock(nnx.Module):
         x = self.resnets[index](x, conditions.time, conditions.pooled_frames)
         normed = None
         if self.has_attention:
-            x, normed = self.attentions[index](x, conditions.context, reference)
+            transformer = self.attentions[index]
+            x, normed = transformer(x, conditions.context, reference, conditions.num_frames)
         if self.has_motion:
             x = self.motion_modules[index](x, conditions.num_frames)
         return x, normed
@@ -140,7 +143,8 @@ class MidBlock(nnx.Module):
     ) -> tuple[Pictures, list[Tokens]]:
         """Return the pictures and the normed tokens of the transformer."""
         x = self.resnets[0](x, conditions.time, conditions.pooled_frames)
-        x, normed = self.attentions[0](x, conditions.context, references[0])
+        transformer = self.attentions[0]
+        x, normed = transformer(x, conditions.context, references[0], conditions.num_frames)
         if self.has_motion:
             x = self.motion_modules[0](x, conditions.num_frames)
         return self.resnets[1](x, conditions.time, conditions.pooled_frames), [normed]

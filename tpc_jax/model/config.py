@@ -81,6 +81,8 @@ class UNetConfig(Config):
         norm_over_frames: Whether resnet norms pool over all frames of a window (MagicAnimate).
         reads: Which transformers read reference features, "full" or "midup".
         motion: Motion modules, or None for a network of single pictures.
+        temporal: Whether resnets convolve over the frames of a window too, and transformers attend
+            over them (DisCo with temporal module); needs `norm_over_frames`.
         position_grid: Height and width of a table added after the first convolution, which tells a
             small network where its tokens lie; it starts as sinusoids and is learnt; latents must
             have this size. None (as in Stable Diffusion) has no table.
@@ -99,6 +101,7 @@ class UNetConfig(Config):
     norm_over_frames: bool = False
     reads: Literal["full", "midup"] = "full"
     motion: MotionConfig | None = None
+    temporal: bool = False
     position_grid: tuple[int, int] | None = None
 
     def __post_init__(self):
@@ -108,6 +111,8 @@ class UNetConfig(Config):
                 f"attention_levels must have one entry per level ({len(self.block_out_channels)}), "
                 f"got {len(self.attention_levels)}"
             )
+        if self.temporal and not self.norm_over_frames:
+            raise ValueError("temporal needs norm_over_frames True")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,21 +120,24 @@ class ControlNetConfig(Config):
     """The copy of the denoiser's way down that reads a condition picture.
 
     Attributes:
-        trunk: Sizes of the way down and the mid block; single pictures, so no motion modules.
+        trunk: Sizes of the way down and the mid block; single pictures, so no motion modules,
+            unless it is `temporal`.
         condition_in_channels: Channels of the condition picture.
         condition_channels: Widths of the convolutions over the condition picture; every level but
-            the first halves the size.
+            the first halves the size. None: the condition has the size of latents, and one
+            convolution goes to the trunk's width (DisCo's background).
     """
 
     NESTED: ClassVar = {"trunk": UNetConfig}
 
     trunk: UNetConfig = dataclasses.field(default_factory=UNetConfig)
     condition_in_channels: int = 3
-    condition_channels: tuple[int, ...] = (16, 32, 96, 256)
+    condition_channels: tuple[int, ...] | None = (16, 32, 96, 256)
 
     def __post_init__(self):
         """Check that the trunk is one of single pictures."""
-        if self.trunk.motion is not None or self.trunk.norm_over_frames:
+        is_pooled = self.trunk.norm_over_frames and not self.trunk.temporal
+        if self.trunk.motion is not None or is_pooled:
             raise ValueError("trunk must have motion None and norm_over_frames False")
 
 
@@ -178,6 +186,11 @@ class PoseNetConfig(Config):
     block_out_channels: tuple[int, ...] = (16, 32, 96, 256)
     out_channels: int = 320
 
+    @property
+    def downscale(self) -> int:
+        """Pixels per cell of the features along one side."""
+        return 2 ** (len(self.block_out_channels) - 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig(Config):
@@ -208,3 +221,48 @@ class TextConfig(Config):
     def end_token(self) -> int:
         """Index of the token behind every prompt, which also pads it."""
         return self.vocab_size - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionConfig(Config):
+    """The vision encoder of CLIP ViT-L/14 with its projection.
+
+    Attributes:
+        width: Features per token.
+        mlp_width: Hidden features of the feed-forward layers.
+        num_layers: Transformer layers.
+        num_heads: Attention heads; the head width is width / num_heads.
+        image_size: Side of the square pictures in pixels.
+        patch_size: Side of the pixel blocks that become tokens.
+        projection_width: Features of the projected embedding; None has no projection.
+    """
+
+    width: int = 1024
+    mlp_width: int = 4096
+    num_layers: int = 24
+    num_heads: int = 16
+    image_size: int = 224
+    patch_size: int = 14
+    projection_width: int | None = 768
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a picture: its patches and one for the whole."""
+        return (self.image_size // self.patch_size) ** 2 + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterConfig(Config):
+    """DreamPose's adapter, which joins CLIP's tokens with a picture's latents.
+
+    Attributes:
+        num_pooled: Cells of the latents after pooling: what each latent channel is read from.
+        width: Features per token.
+        num_tokens: Tokens that come in from CLIP and go out.
+        latent_channels: Channels of the latents, one further token each.
+    """
+
+    num_pooled: int = 1280
+    width: int = 768
+    num_tokens: int = 50
+    latent_channels: int = 4

@@ -5,26 +5,43 @@ from jaxtyping import Array, Float
 
 from tpc_jax.model.blocks import Conditions
 from tpc_jax.model.config import ControlNetConfig, PoseNetConfig
-from tpc_jax.model.layers import conv1x1
+from tpc_jax.model.layers import conv1x1, conv3x3
 from tpc_jax.model.pose_net import PoseNet
 from tpc_jax.model.unet import DownTrunk, num_transformers, skip_channels
+
+
+class LatentCondition(nnx.Module):
+    """One convolution over a condition that has the size of latents."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
+        self.conv_in = conv3x3(in_channels, out_channels, rngs=rngs)
+
+    def __call__(self, condition: Float[Array, "images h w c"]) -> Float[Array, "images h w c2"]:
+        """Return the features of conditions."""
+        return self.conv_in(condition.astype(self.conv_in.kernel.dtype))
 
 
 class ControlNet(DownTrunk):
     """A copy of the denoiser's way down, with one pointwise convolution per result.
 
-    Works on single pictures; in training these convolutions start at zero.
+    Works on single pictures unless its trunk is temporal; in training the pointwise convolutions
+    start at zero.
     """
 
     def __init__(self, config: ControlNetConfig, *, rngs: nnx.Rngs):
         super().__init__(config.trunk, rngs=rngs)
         widths = config.trunk.block_out_channels
-        embedding = PoseNetConfig(
-            in_channels=config.condition_in_channels,
-            block_out_channels=config.condition_channels,
-            out_channels=widths[0],
-        )
-        self.controlnet_cond_embedding = PoseNet(embedding, rngs=rngs)
+        if config.condition_channels is None:
+            self.controlnet_cond_embedding = LatentCondition(
+                config.condition_in_channels, widths[0], rngs=rngs
+            )
+        else:
+            embedding = PoseNetConfig(
+                in_channels=config.condition_in_channels,
+                block_out_channels=config.condition_channels,
+                out_channels=widths[0],
+            )
+            self.controlnet_cond_embedding = PoseNet(embedding, rngs=rngs)
         self.controlnet_down_blocks = nnx.List(
             [_zero_conv(width, rngs) for width in skip_channels(config.trunk)]
         )
@@ -33,7 +50,7 @@ class ControlNet(DownTrunk):
     def embed_condition(
         self, condition: Float[Array, "images height width colors"]
     ) -> Float[Array, "images h w features"]:
-        """Return the features of condition pictures in [0, 1]; they do not depend on the step."""
+        """Return the features of pictures in [0, 1], or of latents; they serve all steps."""
         return self.controlnet_cond_embedding(condition)
 
     def residuals(
@@ -42,6 +59,7 @@ class ControlNet(DownTrunk):
         timesteps: Float[Array, " images"],
         embedded: Float[Array, "images h w features"],
         context: Float[Array, "images ctx_tokens ctx_channels"] | None = None,
+        num_frames: int = 1,
     ) -> tuple[Float[Array, "images _h _w _channels"], ...]:
         """Return what is added to every skip of the denoiser and to its mid block's output.
 
@@ -50,13 +68,16 @@ class ControlNet(DownTrunk):
             timesteps: Training indices 0...999.
             embedded: What `embed_condition` makes of the condition pictures.
             context: Tokens for cross-attention.
+            num_frames: Frames of a window, for a temporal trunk; images are windows times frames.
 
         Source: diffusers `ControlNetModel` at conditioning scale 1; MagicAnimate `controlnet.py`.
         """
         dtype = self.conv_in.kernel.dtype
         context = None if context is None else context.astype(dtype)
         x = self._enter(latents.astype(dtype)) + embedded.astype(dtype)
-        conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
+        time = self.time_embedding(timesteps)
+        pooled = num_frames if self.config.norm_over_frames else 1
+        conditions = Conditions(time, context, num_frames, pooled)
         nothing = iter([None] * num_transformers(self.config)[0])
         skips, _ = self._descend(x, conditions, nothing)
         mid, _ = self.mid_block(skips[-1], conditions, [None])

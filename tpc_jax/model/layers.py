@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 RESNET_EPS = 1e-5
 TRANSFORMER_EPS = 1e-6
+LAYER_NORM_EPS = 1e-5
 
 
 def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, rngs: nnx.Rngs, **kwargs):
@@ -22,6 +23,20 @@ def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, rngs: nnx.R
 def conv1x1(in_channels: int, out_channels: int, *, rngs: nnx.Rngs, **kwargs) -> nnx.Conv:
     """Build a pointwise convolution."""
     return nnx.Conv(in_channels, out_channels, (1, 1), rngs=rngs, **kwargs)
+
+
+def make_group_norm(channels: int, num_groups: int, *, eps: float, rngs: nnx.Rngs) -> nnx.GroupNorm:
+    """Build a group norm whose variance is the mean squared distance from the mean.
+
+    Flax's default, the difference of two means, loses digits where the mean is large against the
+    spread, as in pictures with wide margins of one colour.
+    """
+    return nnx.GroupNorm(channels, num_groups, epsilon=eps, use_fast_variance=False, rngs=rngs)
+
+
+def make_layer_norm(channels: int, *, eps: float = LAYER_NORM_EPS, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """Build a layer norm, with the variance as in `make_group_norm`."""
+    return nnx.LayerNorm(channels, epsilon=eps, use_fast_variance=False, rngs=rngs)
 
 
 def timestep_features(
@@ -69,7 +84,11 @@ class TimeEmbedding(nnx.Module):
 
 
 class ResnetBlock(nnx.Module):
-    """Two convolutions with norms, an optional time shift and a residual connection."""
+    """Two convolutions with norms, an optional time shift and a residual connection.
+
+    A temporal one adds a convolution over the pooled frames, at each position, in front of the
+    residual connection.
+    """
 
     def __init__(
         self,
@@ -79,14 +98,22 @@ class ResnetBlock(nnx.Module):
         num_groups: int,
         eps: float = RESNET_EPS,
         time_features: int | None = None,
+        is_temporal: bool = False,
         rngs: nnx.Rngs,
     ):
-        self.norm1 = nnx.GroupNorm(in_channels, num_groups, epsilon=eps, rngs=rngs)
+        self.norm1 = make_group_norm(in_channels, num_groups, eps=eps, rngs=rngs)
         self.conv1 = conv3x3(in_channels, out_channels, rngs=rngs)
         if time_features is not None:
             self.time_emb_proj = nnx.Linear(time_features, out_channels, rngs=rngs)
-        self.norm2 = nnx.GroupNorm(out_channels, num_groups, epsilon=eps, rngs=rngs)
+        self.norm2 = make_group_norm(out_channels, num_groups, eps=eps, rngs=rngs)
         self.conv2 = conv3x3(out_channels, out_channels, rngs=rngs)
+        self.is_temporal = is_temporal
+        if is_temporal:
+            self.tem_norm = make_group_norm(out_channels, num_groups, eps=eps, rngs=rngs)
+            self.tem_conv = nnx.Conv(
+                out_channels, out_channels, (3,), padding=1,
+                kernel_init=nnx.initializers.zeros, rngs=rngs,
+            )  # fmt: skip
         self.has_shortcut = in_channels != out_channels
         if self.has_shortcut:
             self.conv_shortcut = conv1x1(in_channels, out_channels, rngs=rngs)
@@ -102,6 +129,10 @@ class ResnetBlock(nnx.Module):
         if time is not None:
             hidden = hidden + self.time_emb_proj(jax.nn.silu(time))[:, None, None, :]
         hidden = self.conv2(jax.nn.silu(group_norm(self.norm2, hidden, pooled_frames)))
+        if self.is_temporal:
+            normed = jax.nn.silu(group_norm(self.tem_norm, hidden, pooled_frames))
+            mixed = self.tem_conv(frames_inside(normed, pooled_frames))
+            hidden = hidden + frames_outside(mixed, hidden.shape)
         return hidden + (self.conv_shortcut(x) if self.has_shortcut else x)
 
 
@@ -113,6 +144,22 @@ def group_norm(
         return norm(x)
     grouped = x.reshape(-1, pooled_frames, *x.shape[1:])
     return norm(grouped).reshape(x.shape)
+
+
+def frames_inside(
+    x: Float[Array, "images *space channels"], num_frames: int
+) -> Float[Array, "positions frames channels"]:
+    """Return the run of frames at each position of each window."""
+    windows = x.reshape(-1, num_frames, math.prod(x.shape[1:-1]), x.shape[-1])
+    return windows.swapaxes(1, 2).reshape(-1, num_frames, x.shape[-1])
+
+
+def frames_outside(
+    x: Float[Array, "positions frames channels"], shape: tuple[int, ...]
+) -> Float[Array, "images *space channels"]:
+    """Undo `frames_inside` of an array of that shape."""
+    windows = x.reshape(-1, math.prod(shape[1:-1]), *x.shape[1:])
+    return windows.swapaxes(1, 2).reshape(shape)
 
 
 class Downsample(nnx.Module):

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from tpc_jax.model.attention import Attention
 from tpc_jax.model.config import MotionConfig
-from tpc_jax.model.layers import RESNET_EPS, TRANSFORMER_EPS, group_norm
+from tpc_jax.model.layers import TRANSFORMER_EPS, group_norm, make_group_norm, make_layer_norm
 from tpc_jax.model.transformer import FeedForward
 
 
@@ -28,7 +28,7 @@ class MotionBlock(nnx.Module):
 
     def __init__(self, channels: int, config: MotionConfig, *, rngs: nnx.Rngs):
         def norm():
-            return nnx.LayerNorm(channels, epsilon=RESNET_EPS, rngs=rngs)
+            return make_layer_norm(channels, rngs=rngs)
 
         self.attention_blocks = nnx.List(
             [Attention(channels, num_heads=config.num_heads, rngs=rngs) for _ in range(2)]
@@ -53,8 +53,8 @@ class TemporalTransformer(nnx.Module):
 
     def __init__(self, channels: int, config: MotionConfig, *, rngs: nnx.Rngs):
         self.max_frames = config.max_frames
-        self.norm = nnx.GroupNorm(
-            channels, config.norm_num_groups, epsilon=TRANSFORMER_EPS, rngs=rngs
+        self.norm = make_group_norm(
+            channels, config.norm_num_groups, eps=TRANSFORMER_EPS, rngs=rngs
         )
         self.proj_in = nnx.Linear(channels, channels, rngs=rngs)
         self.transformer_blocks = nnx.List([MotionBlock(channels, config, rngs=rngs)])

@@ -4,6 +4,7 @@ NNX accepts renamed, misshapen and missing parameters in silence, so `nnx.merge`
 here, and only after names and shapes have been compared.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -103,3 +104,8 @@ def cast(params: Params, dtype: jnp.dtype | type) -> Params:
 def count(params: Params) -> int:
     """Return how many numbers the parameters hold."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def num_bytes(tree: Any) -> int:
+    """Return the size of arrays or of their shapes."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))

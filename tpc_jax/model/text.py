@@ -1,63 +1,14 @@
 """The text encoder: token ids become the context that the denoiser cross-attends to."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from tpc_jax.model.attention import attend_causally
+from tpc_jax.model.clip_layers import ClipLayers
 from tpc_jax.model.config import TextConfig
-
-TEXT_EPS = 1e-5
-
-
-class CausalAttention(nnx.Module):
-    """Multi-head attention to the tokens so far, with the projection names of CLIP."""
-
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
-        def projection():
-            return nnx.Linear(config.width, config.width, rngs=rngs)
-
-        self.num_heads = config.num_heads
-        self.q_proj, self.k_proj, self.v_proj = projection(), projection(), projection()
-        self.out_proj = projection()
-
-    def __call__(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens width"]:
-        """Mix the tokens of each text."""
-        heads = (p(x).reshape(*x.shape[:2], self.num_heads, -1) for p in self._inputs())
-        return self.out_proj(attend_causally(*heads).reshape(x.shape))
-
-    def _inputs(self):
-        return self.q_proj, self.k_proj, self.v_proj
-
-
-class FeedForward(nnx.Module):
-    """Two linear layers around CLIP's quick GELU, x * sigmoid(1.702 x)."""
-
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
-        self.fc1 = nnx.Linear(config.width, config.mlp_width, rngs=rngs)
-        self.fc2 = nnx.Linear(config.mlp_width, config.width, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens width"]:
-        """Transform each token by itself."""
-        hidden = self.fc1(x)
-        return self.fc2(hidden * jax.nn.sigmoid(1.702 * hidden))
-
-
-class TextLayer(nnx.Module):
-    """Attention and feed-forward, each behind a norm and with a residual connection."""
-
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
-        self.layer_norm1 = nnx.LayerNorm(config.width, epsilon=TEXT_EPS, rngs=rngs)
-        self.self_attn = CausalAttention(config, rngs=rngs)
-        self.layer_norm2 = nnx.LayerNorm(config.width, epsilon=TEXT_EPS, rngs=rngs)
-        self.mlp = FeedForward(config, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens width"]:
-        """Transform the tokens."""
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))
+from tpc_jax.model.layers import make_layer_norm
 
 
 class Embeddings(nnx.Module):
@@ -72,21 +23,14 @@ class Embeddings(nnx.Module):
         return self.token_embedding(ids) + self.position_embedding(jnp.arange(ids.shape[1]))
 
 
-class Layers(nnx.Module):
-    """The layers under the name that the checkpoint gives them."""
-
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
-        self.layers = nnx.List([TextLayer(config, rngs=rngs) for _ in range(config.num_layers)])
-
-
 class TextEncoder(nnx.Module):
     """CLIP's text transformer without its pooled output."""
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
         self.config = config
         self.embeddings = Embeddings(config, rngs=rngs)
-        self.encoder = Layers(config, rngs=rngs)
-        self.final_layer_norm = nnx.LayerNorm(config.width, epsilon=TEXT_EPS, rngs=rngs)
+        self.encoder = ClipLayers(config, attend_causally, rngs=rngs)
+        self.final_layer_norm = make_layer_norm(config.width, rngs=rngs)
 
     def __call__(self, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens width"]:
         """Return the features of every token behind the final norm.
@@ -104,10 +48,7 @@ class TextEncoder(nnx.Module):
             raise ValueError(
                 f"ids must have at most {self.config.max_tokens} tokens, got {ids.shape[1]}"
             )
-        x = self.embeddings(ids)
-        for layer in self.encoder.layers:
-            x = layer(x)
-        return self.final_layer_norm(x)
+        return self.final_layer_norm(self.encoder(self.embeddings(ids)))
 
 
 def empty_prompt(config: TextConfig) -> Int[np.ndarray, "1 tokens"]:

@@ -6,7 +6,15 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from tpc_jax.model.attention import Attention, ReferenceTokens
-from tpc_jax.model.layers import RESNET_EPS, TRANSFORMER_EPS, conv1x1, group_norm
+from tpc_jax.model.layers import (
+    TRANSFORMER_EPS,
+    conv1x1,
+    frames_inside,
+    frames_outside,
+    group_norm,
+    make_group_norm,
+    make_layer_norm,
+)
 
 
 class GatedLinear(nnx.Module):
@@ -42,13 +50,23 @@ class FeedForward(nnx.Module):
 
 
 class TransformerBlock(nnx.Module):
-    """Self-attention, optional cross-attention and feed-forward, each with its own norm."""
+    """Self-attention, optional cross-attention and feed-forward, each with its own norm.
+
+    A temporal one attends over the frames at each position too, behind self-attention; it shares
+    the norm of cross-attention and knows no positions.
+    """
 
     def __init__(
-        self, channels: int, *, num_heads: int, context_channels: int | None, rngs: nnx.Rngs
+        self,
+        channels: int,
+        *,
+        num_heads: int,
+        context_channels: int | None,
+        is_temporal: bool = False,
+        rngs: nnx.Rngs,
     ):
         def norm():
-            return nnx.LayerNorm(channels, epsilon=RESNET_EPS, rngs=rngs)
+            return make_layer_norm(channels, rngs=rngs)
 
         self.norm1 = norm()
         self.attn1 = Attention(channels, num_heads=num_heads, rngs=rngs)
@@ -58,6 +76,9 @@ class TransformerBlock(nnx.Module):
             self.attn2 = Attention(
                 channels, num_heads=num_heads, context_channels=context_channels, rngs=rngs
             )
+        self.is_temporal = is_temporal
+        if is_temporal:
+            self.tem_attn = Attention(channels, num_heads=num_heads, rngs=rngs)
         self.norm3 = norm()
         self.ff = FeedForward(channels, rngs=rngs)
 
@@ -66,10 +87,14 @@ class TransformerBlock(nnx.Module):
         x: Float[Array, "images tokens channels"],
         context: Float[Array, "images ctx_tokens ctx_channels"] | None,
         references: ReferenceTokens | None,
+        num_frames: int = 1,
     ) -> tuple[Float[Array, "images tokens channels"], Float[Array, "images tokens channels"]]:
         """Return the transformed tokens and the normed tokens that a denoiser can read."""
         normed = self.norm1(x)
         x = x + (self.attn1(normed) if references is None else self.attn1.read(normed, references))
+        if self.is_temporal:
+            sequences = frames_inside(self.norm2(x), num_frames)
+            x = x + frames_outside(self.tem_attn(sequences), x.shape)
         if self.has_context:
             x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x)), normed
@@ -85,13 +110,15 @@ class SpatialTransformer(nnx.Module):
         num_heads: int,
         context_channels: int | None,
         num_groups: int,
+        is_temporal: bool = False,
         rngs: nnx.Rngs,
     ):
-        self.norm = nnx.GroupNorm(channels, num_groups, epsilon=TRANSFORMER_EPS, rngs=rngs)
+        self.norm = make_group_norm(channels, num_groups, eps=TRANSFORMER_EPS, rngs=rngs)
         self.proj_in = conv1x1(channels, channels, rngs=rngs)
         block = TransformerBlock(
-            channels, num_heads=num_heads, context_channels=context_channels, rngs=rngs
-        )
+            channels, num_heads=num_heads, context_channels=context_channels,
+            is_temporal=is_temporal, rngs=rngs,
+        )  # fmt: skip
         self.transformer_blocks = nnx.List([block])
         self.proj_out = conv1x1(channels, channels, rngs=rngs)
 
@@ -100,11 +127,12 @@ class SpatialTransformer(nnx.Module):
         x: Float[Array, "images h w channels"],
         context: Float[Array, "images ctx_tokens ctx_channels"] | None = None,
         references: ReferenceTokens | None = None,
+        num_frames: int = 1,
     ) -> tuple[Float[Array, "images h w channels"], Float[Array, "images tokens channels"]]:
         """Return the transformed pictures and the tokens for a denoiser to read."""
         images, height, width, channels = x.shape
         tokens = self.proj_in(group_norm(self.norm, x)).reshape(images, height * width, channels)
-        tokens, normed = self.transformer_blocks[0](tokens, context, references)
+        tokens, normed = self.transformer_blocks[0](tokens, context, references, num_frames)
         return self.proj_out(tokens.reshape(x.shape)) + x, normed
 
 
@@ -115,9 +143,9 @@ class NormedTokens(nnx.Module):
     """
 
     def __init__(self, channels: int, *, num_groups: int, rngs: nnx.Rngs):
-        self.norm = nnx.GroupNorm(channels, num_groups, epsilon=TRANSFORMER_EPS, rngs=rngs)
+        self.norm = make_group_norm(channels, num_groups, eps=TRANSFORMER_EPS, rngs=rngs)
         self.proj_in = conv1x1(channels, channels, rngs=rngs)
-        norm1 = nnx.LayerNorm(channels, epsilon=RESNET_EPS, rngs=rngs)
+        norm1 = make_layer_norm(channels, rngs=rngs)
         self.transformer_blocks = nnx.List([nnx.Dict(norm1=norm1)])
 
     def __call__(

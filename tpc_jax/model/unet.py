@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -17,6 +18,7 @@ from tpc_jax.model.layers import (
     conv3x3,
     grid_features,
     group_norm,
+    make_group_norm,
 )
 
 
@@ -149,8 +151,8 @@ class UNet(UNetTrunk):
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         super().__init__(config, ends_in_tokens=False, rngs=rngs)
         width = config.block_out_channels[0]
-        self.conv_norm_out = nnx.GroupNorm(
-            width, config.norm_num_groups, epsilon=RESNET_EPS, rngs=rngs
+        self.conv_norm_out = make_group_norm(
+            width, config.norm_num_groups, eps=RESNET_EPS, rngs=rngs
         )
         self.conv_out = conv3x3(width, config.out_channels, rngs=rngs)
 
@@ -159,7 +161,7 @@ class UNet(UNetTrunk):
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
         *,
-        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        context: Float[Array, "batch *frames ctx_tokens ctx_channels"] | None = None,
         pose: Float[Array, "batch frames h w pose_channels"] | None = None,
         references: Sequence[ReferenceTokens | None] | None = None,
         residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
@@ -169,7 +171,7 @@ class UNet(UNetTrunk):
         Args:
             latents: Noisy latents.
             timesteps: Training indices 0...999, one per batch row.
-            context: Tokens for cross-attention, shared by the frames of a row.
+            context: Tokens for cross-attention, shared by the frames of a row or one set each.
             pose: Features of the pose net, added to the output of the first convolution.
             references: What each transformer reads beside its own tokens, in execution order;
                 None reads nothing (the unconditional half of guidance).
@@ -195,7 +197,7 @@ class UNet(UNetTrunk):
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
         *,
-        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        context: Float[Array, "batch *frames ctx_tokens ctx_channels"] | None = None,
         pose: Float[Array, "batch frames h w pose_channels"] | None = None,
         references: Sequence[ReferenceTokens | None],
         residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
@@ -232,6 +234,57 @@ class UNet(UNetTrunk):
             self._finish(latents, other, conditions, reading, residuals),
         )
 
+    def attention_weights(
+        self,
+        latents: Float[Array, "batch frames h w channels"],
+        timesteps: Float[Array, " batch"],
+        image: int,
+        points: Float[np.ndarray, "points 2"],
+        *,
+        context: Float[Array, "batch ctx_tokens ctx_channels"] | None = None,
+        pose: Float[Array, "batch frames h w pose_channels"] | None = None,
+        references: Sequence[ReferenceTokens | None],
+        residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
+    ) -> tuple[tuple[Float[Array, "points _keys"], ...] | None, ...]:
+        """Return what a few points of one frame attend to, without all other weights.
+
+        Args:
+            latents: As in `__call__`.
+            timesteps: As in `__call__`.
+            image: Number of the frame among batch times frames.
+            points: (x, y) as shares of the frame's width and height, in [0, 1).
+            context: As in `__call__`.
+            pose: As in `__call__`.
+            references: As in `__call__`.
+            residuals: As in `__call__`.
+
+        Returns:
+            Per transformer in execution order the weights of `Attention.weights`, or None where
+            nothing is read.
+        """
+        x, conditions = self._begin(latents, timesteps, context, pose)
+        reading = iter(self._listed(references))
+        skips, down = self._descend(x, conditions, reading)
+        _, up = self._ascend(skips, conditions, reading, residuals)
+        grids = token_grids(self.config, *latents.shape[2:4])
+        weights = []
+        for layer, tokens, read, (height, width) in zip(
+            self._self_attentions(), [*down, *up], references, grids, strict=True
+        ):
+            cells = (np.asarray(points) * [width, height]).astype(int)
+            queries = jnp.asarray(cells[:, 1] * width + cells[:, 0])
+            weights.append(None if read is None else layer.weights(tokens, read, image, queries))
+        return tuple(weights)
+
+    def _self_attentions(self):
+        """Return the self-attention of each transformer in execution order."""
+        blocks = [*self.down_blocks, self.mid_block, *self.up_blocks]
+        return [
+            transformer.transformer_blocks[0].attn1
+            for block in blocks
+            for transformer in getattr(block, "attentions", ())
+        ]
+
     def _listed(self, references) -> Sequence[ReferenceTokens | None]:
         count = sum(num_transformers(self.config))
         references = (None,) * count if references is None else references
@@ -247,7 +300,9 @@ class UNet(UNetTrunk):
         if pose is not None:
             x = x + _fold(pose).astype(dtype)
         if context is not None:
-            context = jnp.repeat(context.astype(dtype), frames, axis=0)
+            context = context.astype(dtype)
+            has_own = context.ndim == 4
+            context = _fold(context) if has_own else jnp.repeat(context, frames, axis=0)
         conditions = Conditions(
             time=jnp.repeat(self.time_embedding(timesteps), frames, axis=0),
             context=context,

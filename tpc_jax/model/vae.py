@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from tpc_jax.model.attention import Attention
 from tpc_jax.model.config import VAEConfig
-from tpc_jax.model.layers import ResnetBlock, Upsample, conv1x1, conv3x3
+from tpc_jax.model.layers import ResnetBlock, Upsample, conv1x1, conv3x3, make_group_norm
 
 VAE_EPS = 1e-6
 
@@ -17,7 +17,7 @@ class SelfAttention(Attention):
 
     def __init__(self, channels: int, num_groups: int, *, rngs: nnx.Rngs):
         super().__init__(channels, num_heads=1, use_bias=True, rngs=rngs)
-        self.group_norm = nnx.GroupNorm(channels, num_groups, epsilon=VAE_EPS, rngs=rngs)
+        self.group_norm = make_group_norm(channels, num_groups, eps=VAE_EPS, rngs=rngs)
 
     def __call__(self, x: Float[Array, "images h w c"]) -> Float[Array, "images h w c"]:
         """Mix the positions of each picture."""
@@ -91,7 +91,7 @@ class Encoder(nnx.Module):
             resize = "none" if index == len(widths) - 1 else "down"
             self.down_blocks.append(Level(pairs, groups, resize, rngs=rngs))
         self.mid_block = MidLevel(widths[-1], groups, rngs=rngs)
-        self.conv_norm_out = nnx.GroupNorm(widths[-1], groups, epsilon=VAE_EPS, rngs=rngs)
+        self.conv_norm_out = make_group_norm(widths[-1], groups, eps=VAE_EPS, rngs=rngs)
         self.conv_out = conv3x3(widths[-1], 2 * config.latent_channels, rngs=rngs)
 
     def __call__(self, x: Float[Array, "images h w c"]) -> Float[Array, "images h2 w2 c2"]:
@@ -115,7 +115,7 @@ class Decoder(nnx.Module):
             pairs = [(previous, width)] + [(width, width)] * config.layers_per_block
             resize = "none" if index == len(widths) - 1 else "up"
             self.up_blocks.append(Level(pairs, groups, resize, rngs=rngs))
-        self.conv_norm_out = nnx.GroupNorm(widths[-1], groups, epsilon=VAE_EPS, rngs=rngs)
+        self.conv_norm_out = make_group_norm(widths[-1], groups, eps=VAE_EPS, rngs=rngs)
         self.conv_out = conv3x3(widths[-1], config.in_channels * config.patch_size**2, rngs=rngs)
 
     def __call__(self, x: Float[Array, "images h w c"]) -> Float[Array, "images h2 w2 c2"]:

@@ -46,14 +46,14 @@ def openpose_from_coco(keypoints: Keypoints, tau: float = 0.3) -> Keypoints:
         tau: A shoulder is visible if its confidence is above this.
 
     Returns:
-        NumPy keypoints `[*batch 18]`.
+        NumPy keypoints `[*batch 18]` of the same type.
 
     Source:
         The DWPose annotator.
     """
-    xy, conf = np.asarray(keypoints.xy, np.float32), np.asarray(keypoints.conf, np.float32)
-    joints = np.zeros((*conf.shape[:-1], NUM_JOINTS, 2), np.float32)
-    certainty = np.zeros((*conf.shape[:-1], NUM_JOINTS), np.float32)
+    xy, conf = np.asarray(keypoints.xy), np.asarray(keypoints.conf)
+    joints = np.zeros((*conf.shape[:-1], NUM_JOINTS, 2), xy.dtype)
+    certainty = np.zeros((*conf.shape[:-1], NUM_JOINTS), conf.dtype)
     order = list(COCO_FROM_OPENPOSE_18)
     joints[..., order, :], certainty[..., order] = xy, conf
     shoulders = [5, 6]
@@ -86,10 +86,30 @@ def draw_skeleton(
     Source:
         Style of the DWPose annotator.
     """
-    people = openpose_from_coco(keypoints, tau)
+    radius = stroke_radius(height, width) if radius is None else radius
+    return draw_body(openpose_from_coco(keypoints, tau), height, width, tau=tau, radius=radius)
+
+
+def draw_body(
+    people: Keypoints, height: int, width: int, *, tau: float, radius: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """Draw joints and limbs of the people of one frame.
+
+    Args:
+        people: NumPy OpenPose-18 keypoints `[people 18]` in pixels of the canvas.
+        height: Canvas height in pixels.
+        width: Canvas width in pixels.
+        tau: Joints with confidence above this are drawn, limbs between two of them.
+        radius: Half width of limbs and radius of joints in pixels.
+
+    Returns:
+        RGB canvas.
+
+    Source:
+        `draw_bodypose` of Moore-AnimateAnyone's `dwpose/util.py`.
+    """
     xy = np.nan_to_num(np.asarray(people.xy))
     visible = (np.asarray(people.conf) > tau) & np.isfinite(people.xy).all(axis=-1)
-    radius = stroke_radius(height, width) if radius is None else radius
     canvas = np.zeros((height, width, 3), np.uint8)
     for limb, (start, end) in enumerate(LIMBS):
         for person in np.flatnonzero(visible[:, start] & visible[:, end]):
@@ -99,6 +119,38 @@ def draw_skeleton(
         for person in np.flatnonzero(visible[:, joint]):
             centre = tuple(int(value) for value in xy[person, joint])
             cv2.circle(canvas, centre, radius, COLOURS[joint].tolist(), thickness=-1)
+    return canvas
+
+
+def draw_openpose(
+    keypoints: Keypoints, height: int, width: int, *, tau: float = 0.3
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """Draw the people of one frame as OpenPose's own skeleton: limbs over joints, half transparent.
+
+    Args:
+        keypoints: NumPy COCO-17 keypoints `[people 17]` in pixels of the canvas.
+        height: Canvas height in pixels.
+        width: Canvas width in pixels.
+        tau: Points with confidence above this are drawn.
+
+    Returns:
+        RGB canvas, whatever its size with lines of 8 pixels.
+
+    Source: DisCo's data set.
+    """
+    people = openpose_from_coco(keypoints, tau)
+    xy = np.nan_to_num(np.asarray(people.xy))
+    visible = (np.asarray(people.conf) > tau) & np.isfinite(people.xy).all(axis=-1)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    for person in range(len(xy)):
+        for joint in np.flatnonzero(visible[person]):
+            centre = tuple(int(value) for value in xy[person, joint])
+            cv2.circle(canvas, centre, STROKE, COLOURS[joint].tolist(), thickness=-1)
+        for limb, (start, end) in enumerate(LIMBS):
+            if visible[person, start] and visible[person, end]:
+                over = canvas.copy()
+                _draw_limb(over, xy[person, start], xy[person, end], STROKE, COLOURS[limb])
+                canvas = np.asarray(cv2.addWeighted(canvas, 0.4, over, 0.6, 0))
     return canvas
 
 

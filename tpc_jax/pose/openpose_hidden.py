@@ -140,8 +140,12 @@ def _reach(
     """Follow a limb from its known end to where it stops showing."""
     along = pixels.mean(axis=0) - known
     along = along / max(float(np.linalg.norm(along)), 1e-6)
-    # The tip of the ellipse is too thin to show.
-    return known + along * (float(((pixels - known) @ along).max()) + drawing.radius / 2)
+    shown = float(((pixels - known) @ along).max())
+    # The tip of the ellipse is too thin to show, and what hides the joint hides its radius.
+    x, y = np.rint(known + along * (shown + drawing.radius)).astype(int)
+    height, width = drawing.painted.shape
+    is_hidden = 0 <= y < height and 0 <= x < width and drawing.painted[y, x]
+    return known + along * (shown + (1.0 if is_hidden else 0.5) * drawing.radius)
 
 
 def _extremes(

@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.optimize import linear_sum_assignment
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
-from tpc_jax.io.keypoint_files import read_keypoint_file
-from tpc_jax.io.video import read_video
+from tpc_jax.io.keypoint_files import KeypointFile, read_keypoint_file
+from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
+from tpc_jax.io.video import DEFAULT_FPS, Video, read_video
 from tpc_jax.pose.adapters import to_coco
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
 from tpc_jax.pose.densepose_keypoints import keypoints_from_parts
+from tpc_jax.pose.dwpose import WholeBody, draw_whole_body, frame_of, whole_body
 from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
 
-Kind = Literal["densepose", "openpose", "rgb"]
+Kind = Literal["densepose", "openpose", "rgb", "uv"]
 
 _MASK_THRESHOLD = 127
 
@@ -38,6 +40,8 @@ class Driving(NamedTuple):
         keypoints: NumPy keypoints `[frames people 17]` in pixels; zero confidence for nobody.
         masks: Pixels of each person, if they are known.
         parts: DensePose part map, for a DensePose rendering.
+        people: The people as their file has them, with hands and faces; `[frames people ...]`.
+        uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
@@ -46,6 +50,8 @@ class Driving(NamedTuple):
     keypoints: Keypoints
     masks: Bool[np.ndarray, "people frames height width"] | None
     parts: UInt8[np.ndarray, "frames height width"] | None
+    people: WholeBody | None = None
+    uv: Float[np.ndarray, "frames height width 2"] | None = None
 
 
 def read_driving(
@@ -54,20 +60,25 @@ def read_driving(
     *,
     keypoints_path: str | Path | None = None,
     masks_path: str | Path | None = None,
+    uv_path: str | Path | None = None,
 ) -> Driving:
     """Read a driving video and find the people in it.
 
     Args:
-        path: Video, GIF, folder of frames or NumPy archive, as for `read_video`.
+        path: Video, GIF, folder of frames or NumPy archive, as for `read_video`; or a keypoint
+            file that says the size of its pictures, which is drawn as a skeleton; or DensePose
+            coordinates, as for `read_uv`.
         kind: What it shows; told from its colours by default.
         keypoints_path: Keypoints of every frame; needed for RGB, otherwise in place of decoding.
         masks_path: Person masks of every frame: an `.npz` file with `masks` (boolean, or packed
             bits with `shape`), `[frames height width]` or `[people frames height width]`, or a
             video or folder in which people are white. Otherwise a DensePose rendering gives exact
-            masks, a skeleton masks drawn with an average body, an RGB video none.
+            masks, a skeleton masks drawn with an average body, an RGB video none. Coordinates
+            give one mask with everybody, but no keypoints.
+        uv_path: DensePose coordinates of every frame, beside a rendering.
 
     Returns:
-        Frames, keypoints, masks and parts.
+        Frames, keypoints, masks, parts and coordinates.
 
     Raises:
         UserError: If a file is missing, damaged, of another kind than said, does not fit the
@@ -76,12 +87,20 @@ def read_driving(
     """
     if kind not in (*get_args(Kind), "auto"):
         raise ValueError(f"kind must be one of {(*get_args(Kind), 'auto')}, got {kind!r}")
-    video = read_video(path)
+    people = parts = masks = keypoints = uv = None
+    if is_uv(path):
+        uv = read_uv(path)
+        video, kind = Video(render_uv(uv), DEFAULT_FPS), "uv"
+    elif _is_keypoint_file(Path(path)):
+        video, keypoints_path, kind = _draw_video(path), path, "openpose"
+    else:
+        video = read_video(path)
     name, size = str(path), video.frames.shape[1:3]
     found = _recognise(video.frames) if kind == "auto" else kind
-    parts = masks = keypoints = None
     if keypoints_path is not None:
-        keypoints = read_keypoints(keypoints_path, size)
+        file = _read_fitting(keypoints_path, size)
+        keypoints = to_coco(file.points, file.layout)
+        people = whole_body(file.points, file.layout)
         if len(keypoints.conf) != len(video.frames):
             raise UserError(
                 f"{keypoints_path}: holds {len(keypoints.conf)} frames, {path} has "
@@ -92,21 +111,39 @@ def read_driving(
             f"{path}: is neither a DensePose nor a skeleton rendering, so its people are unknown; "
             "give a keypoint file for it"
         )
+    if uv_path is not None:
+        uv = _read_fitting_uv(uv_path, video.frames.shape[:3])
     if found == "densepose":
         parts = decode_parts(video.frames, name)
         if keypoints is None:
             keypoints, masks = _people_from_parts(parts)
         else:
             masks = divide_masks(parts[None] > 0, keypoints)
+    elif found == "uv":
+        if keypoints is None:
+            nobody = (len(video.frames), 0, 17)
+            keypoints = Keypoints(np.zeros((*nobody, 2), np.float32), np.zeros(nobody, np.float32))
+        else:
+            masks = divide_masks((uv > 0).any(-1)[None], keypoints)
     elif keypoints is None:
         keypoints = decode_skeleton(video.frames, name)
-    if not (np.asarray(keypoints.conf) > 0).any():
+    if found != "uv" and not (np.asarray(keypoints.conf) > 0).any():
         raise UserError(f"{path}: shows nobody in any frame; give a video with a person in it")
     if masks_path is not None:
         masks = divide_masks(read_masks(masks_path, video.frames.shape[:3]), keypoints)
     elif found == "openpose":
         masks = _draw_masks(keypoints, size)
-    return Driving(video.frames, video.fps, found, keypoints, masks, parts)
+    return Driving(video.frames, video.fps, found, keypoints, masks, parts, people, uv)
+
+
+def _read_fitting_uv(path: str | Path, shape: tuple[int, int, int]):
+    uv = read_uv(path)
+    if uv.shape[:3] != shape:
+        raise UserError(
+            f"{path}: coordinates have shape {list(uv.shape[:3])} (frames, height, width), the "
+            f"motion has {list(shape)}; make both from one video"
+        )
+    return uv
 
 
 def read_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:
@@ -122,13 +159,41 @@ def read_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Key
     Raises:
         UserError: As for `read_keypoint_file`, or if the file was made for another size.
     """
+    file = _read_fitting(path, size)
+    return to_coco(file.points, file.layout)
+
+
+def _read_fitting(path: str | Path, size: tuple[int, int] | None) -> KeypointFile:
     file = read_keypoint_file(path)
     if size is not None and file.size is not None and file.size != tuple(size):
         raise UserError(
             f"{path}: was annotated on {file.size[1]}x{file.size[0]} pixels, the picture has "
             f"{size[1]}x{size[0]}; annotate that picture"
         )
-    return to_coco(file.points, file.layout)
+    return file
+
+
+def _is_keypoint_file(path: Path) -> bool:
+    """Tell keypoints from pictures: a JSON file, or a folder that holds such files only."""
+    if path.is_dir():
+        names = [entry.suffix.lower() for entry in path.iterdir()]
+        return bool(names) and set(names) == {".json"}
+    return path.suffix.lower() == ".json"
+
+
+def _draw_video(path: str | Path) -> Video:
+    """Draw all people of a keypoint file."""
+    file = read_keypoint_file(path)
+    if file.size is None:
+        raise UserError(
+            f"{path}: does not say the size of its pictures; add width and height to it, or give "
+            "the video and this file as its keypoints"
+        )
+    people = whole_body(file.points, file.layout)
+    frames = [
+        draw_whole_body(frame_of(people, index), *file.size) for index in range(len(file.points))
+    ]
+    return Video(np.stack(frames), DEFAULT_FPS)
 
 
 def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 
 from tpc_jax.model.config import Config
 
+Sampler = Literal["ddim", "plms"]
+
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig(Config):
@@ -25,6 +27,9 @@ class ScheduleConfig(Config):
         prediction_type: What the network predicts.
         timestep_spacing: How a run's timesteps are placed.
         steps_offset: Added to the timesteps of "leading" spacing.
+        set_alpha_to_one: Whether the last step ends at the sample itself; otherwise at the level of
+            index 0, as Stable Diffusion's own settings have it.
+        sampler: How a run steps from level to level unless it is told otherwise.
     """
 
     num_train_timesteps: int = 1000
@@ -35,6 +40,8 @@ class ScheduleConfig(Config):
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     timestep_spacing: Literal["leading", "trailing"] = "leading"
     steps_offset: int = 1
+    set_alpha_to_one: bool = True
+    sampler: Sampler = "ddim"
 
 
 class StepTable(NamedTuple):
@@ -99,11 +106,19 @@ def step_table(config: ScheduleConfig, num_steps: int) -> StepTable:
     """Return the levels before and after every DDIM step.
 
     The index after a step is t - num_train_timesteps // num_steps, not the next visited one; below
-    zero the latents are the sample itself. Source: diffusers `DDIMScheduler.step`.
+    zero the latents are the sample itself, or nearly so (`set_alpha_to_one`).
+    Source: diffusers `DDIMScheduler.step`.
     """
-    squared = alphas_cumprod(config)
     now = timesteps(config, num_steps)
-    following = now - config.num_train_timesteps // num_steps
-    after = np.where(following >= 0, squared[np.maximum(following, 0)], 1.0)
-    levels = (np.sqrt(squared[now]), np.sqrt(1 - squared[now]), np.sqrt(after), np.sqrt(1 - after))
+    levels = step_levels(config, now, now - config.num_train_timesteps // num_steps)
     return StepTable(now.astype(np.int32), *(level.astype(np.float32) for level in levels))
+
+
+def step_levels(
+    config: ScheduleConfig, now: Int[np.ndarray, " steps"], following: Int[np.ndarray, " steps"]
+) -> tuple[Float[np.ndarray, " steps"], ...]:
+    """Return signal and noise before steps and after them, float64; `following` may be negative."""
+    squared = alphas_cumprod(config)
+    last = 1.0 if config.set_alpha_to_one else squared[0]
+    before, after = squared[now], np.where(following >= 0, squared[np.maximum(following, 0)], last)
+    return np.sqrt(before), np.sqrt(1 - before), np.sqrt(after), np.sqrt(1 - after)

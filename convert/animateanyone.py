@@ -1,0 +1,146 @@
+"""AnimateAnyone: where its published files lie and how they become one model."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.configs import (
+    motion_config,
+    schedule_config,
+    unet_config,
+    vae_config,
+    vision_config,
+)
+from convert.core import Conversion, Part
+from convert.folders import NETWORK_STEMS, TEXT_STEMS
+from convert.inputs import Inputs
+from convert.motion import MOTION, check_positions
+from convert.pose_net import POSE_NET, pose_net_config
+from convert.read import Source
+from convert.rules import Rule, ignore
+from convert.unet import UNET, appearance_encoder
+from convert.vae import VAE
+from convert.vision import VISION
+from tpc_jax.animators.animateanyone import (
+    AnimateAnyoneConfig,
+    networks,
+    published_motion,
+    published_schedule,
+)
+from tpc_jax.errors import UserError
+from tpc_jax.model.config import UNetConfig
+from tpc_jax.sampler.schedule import ScheduleConfig
+
+INFERENCE_CONFIGS = ("inference_config.json", "inference_v2.yaml", "inference.yaml")
+
+
+def describe_model(
+    sd15: Path,
+    vae: Path,
+    image_encoder: Path,
+    weights: Path,
+    inference_config: Path | None = None,
+) -> Conversion:
+    """Index the published files and describe the model they make.
+
+    Args:
+        sd15: Folder of Stable Diffusion 1.5, of which only `unet/config.json` is read.
+        vae: Folder of the autoencoder.
+        image_encoder: Folder of the CLIP vision model with projection.
+        weights: Folder with `denoising_unet.pth`, `motion_module.pth`, `reference_unet.pth` and
+            `pose_guider.pth`.
+        inference_config: The original's inference config; looked for in `weights` if left out,
+            and the published values hold where there is none.
+
+    Raises:
+        UserError: A file is missing, damaged or of another model.
+    """
+    inputs = Inputs()
+
+    def published(name: str) -> Source:
+        return inputs.source(weights, "weights", ".", (name,))
+
+    spatial, reference = published("denoising_unet"), published("reference_unet")
+    motion, guider = published("motion_module"), published("pose_guider")
+    autoencoder = inputs.source(vae, "vae", ".", NETWORK_STEMS)
+    vision = inputs.source(image_encoder, "image_encoder", ".", TEXT_STEMS)
+    unet, schedule = _video_settings(inputs, sd15, weights, inference_config)
+    config = AnimateAnyoneConfig(
+        vae=vae_config(inputs.settings(vae, "vae", vae / "config.json")),
+        unet=unet,
+        appearance_encoder=dataclasses.replace(unet, motion=None, norm_over_frames=False),
+        pose_net=pose_net_config(guider),
+        image_encoder=vision_config(
+            inputs.settings(image_encoder, "image_encoder", image_encoder / "config.json")
+        ),
+        schedule=schedule,
+    )
+    _check_agreement(config, sd15, weights)
+    try:
+        described = networks(config)
+    except ValueError as error:
+        raise UserError(f"{sd15 / 'unet'}: {str(error).splitlines()[0]}") from error
+    for source in (spatial, motion):
+        check_positions(unet.motion, source)
+    rows: list[tuple[str, Source, Sequence[Rule]]] = [
+        ("vae", autoencoder, VAE),
+        ("appearance_encoder", reference, appearance_encoder(config.appearance_encoder)),
+        ("pose_net", guider, POSE_NET),
+        ("image_encoder", vision, VISION),
+    ]
+    parts = [Part(name, [(source, table)]) for name, source, table in rows]
+    motion_rules = (*_repeated(motion, spatial), *MOTION)
+    parts.append(Part("unet", [(spatial, (*UNET, *MOTION)), (motion, motion_rules)]))
+    return Conversion(
+        config={"animator": "animateanyone", **config.to_dict()},
+        networks=described,
+        parts=parts,
+        computed={},
+        inputs=inputs.files,
+    )
+
+
+def _repeated(motion: Source, spatial: Source) -> tuple[Rule, ...]:
+    """Ignore motion modules that the denoiser's file holds too: loaded last, they win there."""
+    names = [re.escape(name) for name in motion.tensors if name in spatial.tensors]
+    return (ignore("|".join(names)),) if names else ()
+
+
+def _video_settings(
+    inputs: Inputs, sd15: Path, weights: Path, path: Path | None
+) -> tuple[UNetConfig, ScheduleConfig]:
+    """Describe the denoiser and its noise schedule by the configs that are there."""
+    spatial = inputs.settings(sd15, "sd15", sd15 / "unet" / "config.json")
+    if path is None:
+        found = [weights / name for name in INFERENCE_CONFIGS if (weights / name).is_file()]
+        if not found:
+            return unet_config(spatial, motion=published_motion()), published_schedule()
+        path = found[0]
+    settings = inputs.settings(path.parent, "inference_config", path)
+    motion = motion_config(settings, levels=len(spatial["block_out_channels"]))
+    is_per_frame = settings.inside("unet_additional_kwargs").get("use_inflated_groupnorm", False)
+    unet = unet_config(spatial, motion=motion, norm_over_frames=not is_per_frame)
+    return unet, schedule_config(settings.inside("noise_scheduler_kwargs"))
+
+
+def _check_agreement(config: AnimateAnyoneConfig, sd15: Path, weights: Path) -> None:
+    """Check that the networks fit each other."""
+    unet = config.unet
+    if config.image_encoder.projection_width != unet.cross_attention_dim:
+        raise UserError(
+            f"{sd15 / 'unet'}: reads {unet.cross_attention_dim} features per token where the image "
+            f"encoder projects to {config.image_encoder.projection_width}; take the encoder of "
+            "sd-image-variations and the config of Stable Diffusion 1.5"
+        )
+    if config.vae.latent_channels != unet.in_channels:
+        raise UserError(
+            f"{sd15 / 'unet'}: has {unet.in_channels} channels where the autoencoder has "
+            f"{config.vae.latent_channels}"
+        )
+    shape = (config.pose_net.out_channels, config.pose_net.downscale)
+    if shape != (unet.block_out_channels[0], config.vae.downscale):
+        raise UserError(
+            f"{weights}: the pose guider makes {shape[0]} features of cells of {shape[1]} pixels "
+            f"where the denoiser adds {unet.block_out_channels[0]} of {config.vae.downscale}"
+        )

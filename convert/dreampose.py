@@ -1,0 +1,130 @@
+"""DreamPose: where its published files lie and how they become one model."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from convert.adapter import ADAPTER
+from convert.configs import schedule_config, unet_config, vae_config, vision_config
+from convert.core import Conversion, Part
+from convert.folders import NETWORK_STEMS, TEXT_STEMS
+from convert.inputs import Inputs
+from convert.read import Source
+from convert.unet import UNET
+from convert.vae import VAE
+from convert.vision import vision_tower
+from tpc_jax.animators.dreampose import DreamPoseConfig, networks, null_tokens
+from tpc_jax.animators.tokens import CONTEXT, NULL
+from tpc_jax.errors import UserError
+from tpc_jax.model import params as P
+from tpc_jax.model.config import AdapterConfig, VAEConfig
+from tpc_jax.model.params import Params
+
+NOTE = """\
+DreamPose's published weights belong to the people that they were fine-tuned on. For another person
+fine-tune them first: python scripts/finetune_dreampose.py --help"""
+
+
+def describe_model(
+    sd14: Path,
+    clip: Path,
+    unet: Path,
+    adapter: Path,
+    vae: Path | None = None,
+    image_size: tuple[int, int] = (640, 512),
+) -> Conversion:
+    """Index the published files and describe the model they make.
+
+    Args:
+        sd14: Folder of Stable Diffusion 1.4, with `unet/config.json`, `vae` and `scheduler`.
+        clip: Folder of CLIP ViT-B/32.
+        unet: DreamPose's denoiser, such as `unet_epoch_20.pth`.
+        adapter: Its adapter, such as `adapter_20.pth`.
+        vae: An autoencoder fine-tuned on the person, such as `vae_1499.pth`; that of `sd14` if left
+            out.
+        image_size: Height and width of the pictures, which the adapter must fit.
+
+    Raises:
+        UserError: A file is missing, damaged or of another model.
+    """
+    inputs = Inputs()
+    sources = {
+        "unet": inputs.file("unet", unet),
+        "adapter": inputs.file("adapter", adapter),
+        "image_encoder": inputs.source(clip, "clip", ".", TEXT_STEMS),
+        "vae": inputs.file("vae", vae)
+        if vae
+        else inputs.source(sd14, "sd14", "vae", NETWORK_STEMS),
+    }
+    config = _config(inputs, sd14, clip, sources, image_size)
+    rules = {
+        "unet": UNET,
+        "adapter": ADAPTER,
+        "image_encoder": vision_tower(config.image_encoder),
+        "vae": VAE,
+    }
+    return Conversion(
+        config={"animator": "dreampose", **config.to_dict()},
+        networks=networks(config),
+        parts=[Part(name, [(sources[name], table)]) for name, table in rules.items()],
+        computed={f"{CONTEXT}.{NULL}": _null(config)},
+        inputs=inputs.files,
+    )
+
+
+def _config(inputs: Inputs, sd14: Path, clip: Path, sources, image_size) -> DreamPoseConfig:
+    def settings(root: Path, name: str, file: str):
+        return inputs.settings(root, name, root / file)
+
+    spatial = unet_config(settings(sd14, "sd14", "unet/config.json"))
+    autoencoder = vae_config(settings(sd14, "sd14", "vae/config.json"))
+    # The published config may still tell of the denoiser that it was made from.
+    channels = _shape(sources["unet"], "conv_in.weight", 4)[1]
+    try:
+        return DreamPoseConfig(
+            vae=autoencoder,
+            unet=dataclasses.replace(spatial, in_channels=channels),
+            image_encoder=vision_config(settings(clip, "clip", "config.json"), is_projected=False),
+            adapter=_adapter_config(sources["adapter"], autoencoder),
+            schedule=schedule_config(
+                settings(sd14, "sd14", "scheduler/scheduler_config.json"), "PNDMScheduler"
+            ),
+            image_size=image_size,
+            num_poses=(channels - autoencoder.latent_channels) // 2,
+        )
+    except ValueError as error:
+        raise UserError(f"{sources['adapter'].path.parent}: {error}") from error
+
+
+def _adapter_config(source: Source, vae: VAEConfig) -> AdapterConfig:
+    width, pooled = _shape(source, "vae2clip.weight", 2)
+    return AdapterConfig(
+        num_pooled=pooled, width=width, num_tokens=_shape(source, "linear1.weight", 2)[0],
+        latent_channels=vae.latent_channels,
+    )  # fmt: skip
+
+
+def _shape(source: Source, name: str, rank: int) -> tuple[int, ...]:
+    tensor = source.tensors.get(name)
+    if tensor is None or len(tensor.shape) != rank:
+        raise UserError(f"{source.path}: has no {name} of {rank} axes; is it another file?")
+    return tensor.shape
+
+
+def _null(config: DreamPoseConfig):
+    """Return the function that computes the tokens of the empty picture.
+
+    In double precision: sums over a picture of one colour round in one direction, which the norms
+    of the autoencoder magnify to errors of 1e-3 in single precision.
+    """
+
+    def compute(load: Callable[[str], Params]) -> np.ndarray:
+        with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
+            params = {name: load(name) for name in ("image_encoder", "adapter", "vae")}
+            tokens = jax.jit(lambda params: null_tokens(config, params))
+            return np.asarray(tokens(P.cast(params, np.float64)), np.float32)
+
+    return compute

@@ -1,0 +1,38 @@
+"""The files of one conversion: opened once, and named in the report by the options given."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.configs import Settings
+from convert.folders import find_weights, read_settings
+from convert.read import Source, open_source
+
+
+class Inputs:
+    """Opens files of the published folders and keeps their names for the report."""
+
+    def __init__(self):
+        self.files: dict[str, Path] = {}
+
+    def note(self, root: Path, name: str, path: Path) -> None:
+        """Remember a file under the option that named its folder, not under its full path."""
+        self.files[f"{name}/{path.relative_to(root).as_posix()}"] = path
+
+    def settings(self, root: Path, name: str, path: Path) -> Settings:
+        """Read a config file."""
+        self.note(root, name, path)
+        return Settings(path, read_settings(path))
+
+    def file(self, name: str, path: Path) -> Source:
+        """Index one weight file."""
+        source = open_source(path)
+        for part in source.files:
+            self.note(path.parent, name, part)
+        return source
+
+    def source(self, root: Path, name: str, folder: str, stems: Sequence[str]) -> Source:
+        """Index the weights in a folder."""
+        source = open_source(find_weights(root / folder, stems))
+        for path in source.files:
+            self.note(root, name, path)
+        return source

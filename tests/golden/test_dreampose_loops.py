@@ -1,0 +1,120 @@
+"""DreamPose's whole loops, filled by the converter, against the original code."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden_loops import close, last, run, solved_predictions, token_conditions
+from golden_model import GOLDEN, convert_golden_dreampose
+
+from tpc_jax.animators.clip import AnimateOptions
+from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.tokens import CONTEXT, NULL, SCENE
+from tpc_jax.conditioning.levels import stretch_levels
+
+pytestmark = pytest.mark.slow
+FOLDER = GOLDEN.parent / "dreampose"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return load_animator(convert_golden_dreampose(tmp_path_factory.mktemp("golden")))
+
+
+@pytest.fixture(scope="module")
+def data(model):
+    return np.load(FOLDER / "io.npz")
+
+
+@pytest.fixture(scope="module")
+def settings(model):
+    config = json.loads((FOLDER / "config.json").read_text())
+    options = AnimateOptions(
+        None, group_size=1, steps=config["num_inference_steps"],
+        guidance_scale=(config["s1"], config["s2"]),
+    )  # fmt: skip
+    return options
+
+
+def filled(model, data_null, start):
+    """Return the parameters with the original's samples in place of our posterior means."""
+    context = {NULL: jnp.asarray(data_null)}
+    return {**model.params, CONTEXT: context, SCENE: jnp.asarray(start)}
+
+
+@pytest.mark.parametrize("sampler", ["pndm", "ddim"])
+def test_loops_step_by_step(model, data, settings, sampler):
+    animator = model.animator
+    options = dataclasses.replace(settings, sampler="plms" if sampler == "pndm" else "ddim")
+    params = filled(model, data["context"][0], last(data["vae_init_latent"])[0])
+    pose = np.moveaxis(data["pose"], 1, -1)[:, ::8, ::8]
+    timesteps = data[f"loop_{sampler}_timesteps"]
+    noise = jnp.asarray(last(data["fixed_noise"]))
+    start = animator.start(params, noise, int(timesteps[0]))
+    first = last(data[f"loop_{sampler}_init_latents"])
+    close(start, first, "start")
+    reads = token_conditions(data["context"][2:], None, pose)
+    latents = run(animator, params, reads, options, jnp.array(start), timesteps)
+    theirs = last(data[f"loop_{sampler}_latents"])
+    close(latents, theirs, "latents")
+    close(latents[-1], last(data[f"loop_{sampler}_final_latents"]), "final latents")
+    ours = solved_predictions(animator, options, first, latents)
+    close(ours, last(data[f"loop_{sampler}_guided_noise"]), "guided noise")
+    decode = jax.jit(animator.decode)(params, jnp.asarray(latents[-1]))
+    image = np.clip(np.asarray(decode) / 2 + 0.5, 0, 1)
+    close(image, data[f"loop_{sampler}_image"], "picture")
+    # Pictures are rounded to grey levels before they are stretched.
+    stretched = stretch_levels(np.rint(255 * image).astype(np.uint8))[0].astype(int)
+    saved = data[f"loop_{sampler}_image_saved_u8"]
+    assert np.abs(stretched - saved).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def tpc(model):
+    return np.load(FOLDER / "tpc.npz")
+
+
+def test_tokens_of_calibrated_pictures(model, tpc):
+    animator, params = model
+
+    @jax.jit
+    def adapt(params, pixels, latents):
+        encoder, adapter = (animator._bind(name, params) for name in ("image_encoder", "adapter"))
+        return adapter(encoder.hidden(pixels), latents)
+
+    inputs = (tpc[f"calibrated_{name}"] for name in ("pixel_values", "vae_latent"))
+    tokens = adapt(params, *(jnp.asarray(last(array)) for array in inputs))
+    close(tokens, tpc["tokens_calibrated"], "tokens", 1e-4)
+
+
+def test_context_of_calibrated_pictures(tpc):
+    """The golden context: two null rows, then reference and calibrated picture of each frame."""
+    null, reference, calibrated = (
+        tpc[f"tokens_{name}"] for name in ("uncond", "reference", "calibrated")
+    )
+    frames = [np.concatenate([reference[0], own]) for own in calibrated]
+    twice = np.concatenate([null[0]] * 2)
+    np.testing.assert_allclose(np.stack([twice, twice, *frames, *frames]), tpc["context"])
+
+
+def test_tpc_step_by_step(model, tpc, settings):
+    animator = model.animator
+    options = dataclasses.replace(settings, routing="open", sampler="ddim")
+    params = filled(model, tpc["tokens_uncond"][0], np.zeros(animator.latent_shape, np.float32))
+    pose = last(tpc["pose_latent_res"])
+    reads = token_conditions(tpc["tokens_reference"], tpc["tokens_calibrated"], pose)
+    start = last(tpc["init_latents"])
+    latents = run(animator, params, reads, options, start, tpc["timesteps"])
+    close(latents, last(tpc["latents"]), "latents")
+    close(latents[-1], last(tpc["final_latents"]), "final latents")
+    parts = (
+        jnp.asarray(tpc["tokens_reference"])[None],
+        jnp.asarray(tpc["tokens_calibrated"])[None],
+    )
+    read = ReferenceTokens(parts, (None, None), None, jnp.arange(2)[None])
+    before = np.concatenate([start[None], last(tpc["latents"])[:-1]])
+    ours = guided(model, params, options, before, table.timestep, read, jnp.asarray(pose))
+    close(ours, last(tpc["guided_noise"]), "guided noise")

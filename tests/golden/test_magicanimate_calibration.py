@@ -1,0 +1,59 @@
+"""Fits, warps and windows of the original's warping stage and sampler."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden_model import GOLDEN
+
+from tpc_jax.animators.clip import AnimateOptions, clip_windows
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.procrustes import transform
+from tpc_jax.procrustes.solve import solve_similarity
+from tpc_jax.warp.warp import warp_image
+
+
+@pytest.fixture(scope="module")
+def data():
+    if not GOLDEN.exists():
+        pytest.skip("the golden data of magicanimate is not there")
+    return np.load(GOLDEN / "io.npz")
+
+
+def test_similarities(data):
+    """Of all fits but those where the original mistakes points for dimensions."""
+    names = [name.removesuffix("_out_pts") for name in data.files if name.endswith("_out_pts")]
+    names = [name for name in names if "quirk" not in name]
+    assert names
+    for name in names:
+        ref, drv = (jnp.asarray(data[f"{name}_{which}_pts"]) for which in ("ref", "drv"))
+        fit = solve_similarity(ref, drv, jnp.ones(len(ref)))
+        moved = transform.apply(fit.drv_from_ref, ref)
+        np.testing.assert_allclose(moved, data[f"{name}_out_pts"], atol=1e-3, rtol=0, err_msg=name)
+        linear = data[f"{name}_matrix"][:2, :2]
+        np.testing.assert_allclose(fit.drv_from_ref.linear, linear, atol=1e-4, rtol=0)
+
+
+def test_warped_pictures(data):
+    """To one grey level of OpenCV's, which samples at 1/32 pixel."""
+    source = jnp.asarray(data["source_image"], jnp.float32) / 255
+    size = data["cal_images"].shape[-3:-1]
+    warp = jax.jit(lambda drv_from_ref: warp_image(source, drv_from_ref, size))
+    matrices = data["warp_matrices"].reshape(-1, 3, 3)
+    wanted = data["cal_images"].reshape(-1, *size, 3)
+    for matrix, picture in zip(matrices, wanted, strict=True):
+        ours = 255 * warp(transform.from_matrix(jnp.asarray(matrix, jnp.float32)))
+        assert np.abs(np.rint(ours) - picture).max() <= 1
+
+
+def test_all_windows(data):
+    published = json.loads((GOLDEN / "context_windows.json").read_text())
+    assert published
+    for key, windows in published.items():
+        frames, length, overlap = map(int, key.split("_"))
+        config = MagicAnimateConfig(window_length=length, window_overlap=overlap)
+        options = AnimateOptions(closed_windows=True)
+        ours = clip_windows(MagicAnimateAnimator(config), frames, options)
+        assert ours.frames.tolist() == windows, key

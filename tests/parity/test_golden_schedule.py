@@ -1,0 +1,80 @@
+"""AnimateAnyone's noise schedule and steps against results of the original code."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden import Golden
+
+from convert.configs import Settings, schedule_config
+from tpc_jax.animators.animateanyone import AnimateAnyoneConfig, published_schedule
+from tpc_jax.sampler.ddim import ddim_step
+from tpc_jax.sampler.schedule import alphas_cumprod, step_table, timesteps
+
+DATA = Golden("animateanyone")
+CONFIG = schedule_config(
+    Settings(DATA.folder / "inference_config.json", DATA.json("inference_config")).inside(
+        "noise_scheduler_kwargs"
+    )
+)
+TRAINING = dataclasses.replace(CONFIG, beta_schedule="scaled_linear")
+
+
+def test_the_published_values_are_the_defaults():
+    assert dataclasses.replace(CONFIG, steps_offset=1) == published_schedule()
+    assert (AnimateAnyoneConfig().num_steps, AnimateAnyoneConfig().guidance_scale) == (30, 3.5)
+
+
+def test_noise_levels():
+    plain = dataclasses.replace(CONFIG, rescale_zero_terminal_snr=False)
+    rows = {"": CONFIG, "train_": TRAINING, "plain_": plain}
+    for name, config in rows.items():
+        ours, theirs = alphas_cumprod(config), DATA.raw(f"sched_{name}alphas_cumprod")
+        np.testing.assert_allclose(ours, theirs, atol=1e-6, rtol=0)
+    squared = alphas_cumprod(CONFIG)
+    assert squared[-1] == 0
+
+
+def betas_of(squared):
+    return 1 - squared / np.concatenate([np.ones(1, squared.dtype), squared[:-1]])
+
+
+def test_betas():
+    """The original's betas are quotients of small levels in single precision, hence the tolerance.
+
+    Recomputed in single precision, by NumPy or by PyTorch, they move by up to 4e-6; the sampler
+    uses none of them.
+    """
+    ours = betas_of(alphas_cumprod(CONFIG))
+    np.testing.assert_allclose(ours, DATA.raw("sched_betas"), atol=6e-6, rtol=0)
+
+
+@pytest.mark.parametrize("count", [3, 20, 25, 30])
+def test_timesteps(count):
+    np.testing.assert_array_equal(timesteps(CONFIG, count), DATA.raw(f"sched_timesteps_{count}"))
+
+
+@pytest.mark.parametrize(("count", "places"), [(25, (0, 7, 24)), (30, (0, 7, 29))])
+def test_single_steps(count, places):
+    """At 30 steps the index after 766 is 733, though 732 comes next."""
+    table = step_table(CONFIG, count)
+    inputs = [jnp.asarray(DATA.raw(f"sched_step_{name}")) for name in ("model_output", "sample")]
+    for place, theirs in zip(places, DATA.raw(f"sched_step{count}_prev"), strict=True):
+        row = (jnp.asarray(column[place]) for column in table[1:])
+        ours = ddim_step(*inputs, *row, CONFIG.prediction_type)
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_noising():
+    """Noisy latents and the velocity to predict, at step 500 of training."""
+    squared = alphas_cumprod(TRAINING)[500]
+    signal, noise = np.sqrt(squared), np.sqrt(1 - squared)
+    clean, added = DATA.raw("sched_step_sample"), DATA.raw("sched_add_noise_noise")
+    noisy, velocity = signal * clean + noise * added, signal * added - noise * clean
+    np.testing.assert_allclose(noisy, DATA.raw("sched_add_noise_out_t500"), atol=1e-5)
+    np.testing.assert_allclose(velocity, DATA.raw("sched_velocity_out_t500"), atol=1e-5)
+    # From the velocity and the noisy latents a step to no noise gives the clean ones.
+    values = (jnp.asarray(x, jnp.float32) for x in (velocity, noisy, signal, noise, 1, 0))
+    back = ddim_step(*values, CONFIG.prediction_type)
+    np.testing.assert_allclose(back, clean, atol=1e-5)

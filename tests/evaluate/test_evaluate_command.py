@@ -11,15 +11,18 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
-from small_models import small_model
+from small_models import random_like, small_model
 
 from tpc_jax import cli
 from tpc_jax.datasets import open_dataset, write_split
 from tpc_jax.datasets.make_split import make_split
 from tpc_jax.evaluate import aggregate, evaluation
 from tpc_jax.evaluate.evaluation import RESULTS_FILE
+from tpc_jax.metrics.networks import feature_network
+from tpc_jax.metrics.networks.store import NETWORK, stored_config
 from tpc_jax.model.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +213,25 @@ def test_bad_input_ends_as_one_line(inputs, finished, tmp_path, capsys):
         assert error.startswith("tpc-jax: ")
         assert words in error
     assert not out.exists()
+
+
+def test_lpips(inputs, tmp_path, capsys):
+    network = feature_network("lpips_vgg", 16)
+    heads_are_positive = jax.tree.map(np.abs, random_like(network.spec))
+    config = stored_config("lpips_vgg", 16)
+    save_checkpoint(tmp_path / "lpips", config, {NETWORK: heads_are_positive})
+    line = arguments(inputs, tmp_path / "out", methods="none", videos=0, splits=("walking",))
+    cli.main([*line, "--lpips", str(tmp_path / "lpips")])
+    table = json.loads((tmp_path / "out" / "results.json").read_text())["walking"]["none"]
+    assert table["scores"]["lpips"]["low"] > 0
+    # Without it the study is another one; and a model is no network of LPIPS.
+    for more, words in (
+        ([], "lpips differ"),
+        (["--lpips", inputs / "model"], "no feature network"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.main([*line, *map(str, more)])
+        assert words in capsys.readouterr().err
 
 
 def test_pairs_without_keypoints(inputs, tmp_path, capsys, monkeypatch):

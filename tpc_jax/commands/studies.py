@@ -120,6 +120,7 @@ def evaluate(
     seed: int = 0,
     videos: int = 3,
     disco: bool = False,
+    lpips: Path | None = None,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
 ) -> None:
     """Animate every pair of splits in several ways and score the clips; a stopped run goes on.
@@ -143,6 +144,7 @@ def evaluate(
         seed: Seed of the noise and of the propagation.
         videos: Pairs per split whose videos are kept and shown.
         disco: Add L1, PSNR and SSIM by the field's convention, at 256x256.
+        lpips: Add LPIPS by the network in this folder, made by `python -m convert lpips-vgg`.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
     """
     from tpc_jax.evaluate.command import run_evaluation
@@ -159,7 +161,7 @@ def evaluate(
     denoising = Denoising(steps=steps, guidance_scale=guidance_scale, seed=seed)
     total = run_evaluation(
         model, data, split, variants, out, denoising.options(), num_videos=videos,
-        use_disco=disco, dtype=choose_dtype(dtype),
+        use_disco=disco, lpips=lpips, dtype=choose_dtype(dtype),
         bar=lambda count: tqdm(total=count, desc="animating", unit="clip"),
     )  # fmt: skip
     print(f"{total} clips; wrote {out / 'report.html'} and tables beside it")

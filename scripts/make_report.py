@@ -11,7 +11,7 @@ from tpc_jax.animators.load import load_animator
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.command import load_splits
 from tpc_jax.evaluate.evaluation import evaluate
-from tpc_jax.evaluate.results_page import PAGE_FILE, VARIANTS, write_results
+from tpc_jax.evaluate.results_page import PAGE_FILE, VARIANTS, require_cases, write_results
 
 
 def main(
@@ -30,6 +30,7 @@ def main(
     """
     animator, params = load_animator(model)
     loaded = load_splits("synthetic", sorted(splits.glob("*.json")), animator.image_size)
+    require_cases(loaded)
     total = len(VARIANTS) * sum(len(one.split.pairs) for one in loaded)
     with tqdm(total=total, desc="animating", unit="clip", mininterval=1) as bar:
         rows = evaluate(

@@ -182,7 +182,10 @@ def test_interruption_leaves_nothing(inputs, tmp_path, capsys, monkeypatch):
     assert "interrupted" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["calibrate", "animate", "demo", "train", "sensitivity"])
+@pytest.mark.parametrize(
+    "command",
+    ["calibrate", "animate", "demo", "train", "sensitivity", "make-split", "evaluate"],
+)
 def test_help_names_every_option(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])

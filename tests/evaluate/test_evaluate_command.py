@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
-from small_models import small_model
+from small_models import random_like, small_model
 
 from tpc_jax import cli
 from tpc_jax.datasets import open_dataset, write_split
 from tpc_jax.datasets.make_split import make_split
 from tpc_jax.evaluate import aggregate, evaluation
 from tpc_jax.evaluate.evaluation import RESULTS_FILE
+from tpc_jax.metrics.networks import feature_network
+from tpc_jax.metrics.networks.store import NETWORK, stored_config
 from tpc_jax.model.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +110,21 @@ def test_methods_that_move_the_motion_get_fair_scores_only(finished):
     assert "frechet_pictures" not in walking["none"]["scores"]
 
 
+class OpenTags(HTMLParser):
+    """Keep track of what is open; a wrong end is an error."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
 def test_the_page_holds_everything_itself(finished):
     page = (finished / "report.html").read_text()
     assert len(page) < 2_000_000
@@ -113,6 +132,9 @@ def test_the_page_holds_everything_itself(finished):
     assert len(sources) == 2 + 2 * (3 + 4)
     assert all(source.startswith("data:") for source in sources)
     assert page.count("<table>") == 2
+    reader = OpenTags()
+    reader.feed(page)
+    assert reader.open == []
     assert len(list((finished / "videos" / "rotation").iterdir())) == 3 + 4
 
 
@@ -191,6 +213,25 @@ def test_bad_input_ends_as_one_line(inputs, finished, tmp_path, capsys):
         assert error.startswith("tpc-jax: ")
         assert words in error
     assert not out.exists()
+
+
+def test_lpips(inputs, tmp_path, capsys):
+    network = feature_network("lpips_vgg", 16)
+    heads_are_positive = jax.tree.map(np.abs, random_like(network.spec))
+    config = stored_config("lpips_vgg", 16)
+    save_checkpoint(tmp_path / "lpips", config, {NETWORK: heads_are_positive})
+    line = arguments(inputs, tmp_path / "out", methods="none", videos=0, splits=("walking",))
+    cli.main([*line, "--lpips", str(tmp_path / "lpips")])
+    table = json.loads((tmp_path / "out" / "results.json").read_text())["walking"]["none"]
+    assert table["scores"]["lpips"]["low"] > 0
+    # Without it the study is another one; and a model is no network of LPIPS.
+    for more, words in (
+        ([], "lpips differ"),
+        (["--lpips", inputs / "model"], "no feature network"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.main([*line, *map(str, more)])
+        assert words in capsys.readouterr().err
 
 
 def test_pairs_without_keypoints(inputs, tmp_path, capsys, monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tpc_jax.datasets import Pair, Split
+from tpc_jax.errors import UserError
 from tpc_jax.evaluate import aggregate as aggregation
 from tpc_jax.evaluate.aggregate import (
     Interval,
@@ -24,6 +25,7 @@ from tpc_jax.evaluate.results_page import (
     TPC,
     VARIANTS,
     claims,
+    require_cases,
     verdict,
     write_results,
 )
@@ -154,8 +156,19 @@ def test_the_page(tmp_path):
     assert read["The best subset beats the face points", "misaligned"] == "holds"
     assert read["TPC loses nothing where nothing is misaligned", "aligned"] == "no loss found"
     ablation = page.split("## Ablation")[1].split("## What")[0]
-    assert ablation.count("| Procrustes |") == 2
+    rows = [line.split(" | ")[:2] for line in ablation.splitlines()[4:] if line.startswith("| ")]
+    expected = [
+        [f"| {t}", p] for t in ("Linear", "Affine", "Procrustes") for p in ("without", "with")
+    ]
+    assert rows[-6:] == expected
     assert "24 clips" in ablation
+
+
+def test_a_report_needs_aligned_and_misaligned_pairs():
+    require_cases(SPLITS)
+    for some in (SPLITS[:1], SPLITS[1:], []):
+        with pytest.raises(UserError, match=r"needs aligned\.json and at least one other"):
+            require_cases(some)
 
 
 def test_verdicts():

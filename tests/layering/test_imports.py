@@ -15,7 +15,7 @@ FLOW = (
 ORDER = (
     *FLOW,
     *("animators", "metrics", "data", "datasets", "train"),
-    *("pipeline", "report", "evaluate", "cli", "__main__"),
+    *("pipeline", "report", "evaluate", "commands", "cli", "__main__"),
 )
 # Imported from anywhere, importing only each other.
 SHARED = ("_types", "_numerics", "_version", "errors", "sharding")

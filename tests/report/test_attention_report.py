@@ -6,15 +6,29 @@ from small_animateanyone import SIZE, reference_image, small_animateanyone
 from small_clips import random_clip
 from small_magicanimate import small_magicanimate
 
+from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator
 from tpc_jax.animators.clip import AnimateOptions
+from tpc_jax.animators.disco import DiscoAnimator
+from tpc_jax.animators.dreampose import DreamPoseAnimator
 from tpc_jax.animators.inspect import attention_maps
+from tpc_jax.animators.interface import ReferenceReader
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator
+from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.cases import make_case
 from tpc_jax.io.images import read_image
 from tpc_jax.pipeline import calibrate_clip
 from tpc_jax.report.attention import Inspection, Look, inspect_attention, near_match
 from tpc_jax.report.attention import write_inspection as write
+
+
+def test_readers_by_self_attention_are_told_from_others():
+    readers = (TinyAnimator, MagicAnimateAnimator, AnimateAnyoneAnimator)
+    assert all(isinstance(make(), ReferenceReader) for make in readers)
+    assert not any(
+        isinstance(make(), ReferenceReader) for make in (DiscoAnimator, DreamPoseAnimator)
+    )
 
 
 def small(name):
@@ -70,7 +84,7 @@ def inspections():
     animator, params = load_animator("tiny")
     size = animator.image_size[0]
     found = []
-    for person in (3, 5):
+    for person in (3, 8):
         misalignment = (np.pi / 3, 0.7, (0.0, 0.0))
         case = make_case(person, size, num_frames=4, misalignment=misalignment)
         clip = calibrate_clip(case.reference, case.driving)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from tpc_jax.animators.base import ConfiguredAnimator
+from tpc_jax.animators.base import ReferenceAttentionAnimator
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.conditioning.clip_pixels import clip_pixels
@@ -119,7 +119,7 @@ def _jit_embed(config: AnimateAnyoneConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class AnimateAnyoneAnimator(ConfiguredAnimator):
+class AnimateAnyoneAnimator(ReferenceAttentionAnimator):
     """The pure functions of AnimateAnyone, closed over its configuration.
 
     The embedding of the reference comes with the parameters (see `with_reference`); the

@@ -157,6 +157,13 @@ class ConfiguredAnimator:
         del params, latents, timestep
         return pose
 
+    def _bind(self, name: str, params: Params):
+        return P.bind(self.networks[name], params[name])
+
+
+class ReferenceAttentionAnimator(ConfiguredAnimator):
+    """An animator whose denoiser reads reference features in its self-attention."""
+
     def denoise(
         self,
         params: Params,
@@ -198,6 +205,3 @@ class ConfiguredAnimator:
     def _inputs(self, params, latents, timesteps, references, control) -> dict[str, Any]:
         """Return the arguments with which the denoiser is called."""
         raise NotImplementedError
-
-    def _bind(self, name: str, params: Params):
-        return P.bind(self.networks[name], params[name])

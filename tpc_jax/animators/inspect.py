@@ -11,17 +11,17 @@ from jaxtyping import Float
 from tpc_jax.animators.clip import (
     AnimateOptions,
     CanvasClip,
+    clip_table,
     clip_windows,
     encode_clip,
     sample_clip,
-    start_latents,
+    start_clip,
     window_reader,
 )
 from tpc_jax.animators.interface import ReferenceReader
 from tpc_jax.animators.references import ClipReferences, Keys, most_groups
 from tpc_jax.model.params import Params
 from tpc_jax.sampler.loop import step_rows
-from tpc_jax.sampler.schedule import step_table
 
 
 def attention_maps(
@@ -55,21 +55,21 @@ def attention_maps(
         ValueError: There is no such frame or step, or a point lies outside the canvas.
     """
     options = dataclasses.replace(options.resolve(animator), group_size=1)
+    table = clip_table(animator, options)
     shares = (points + 0.5) / animator.image_size[::-1]
-    if not 0 <= frame < len(clip.pose) or not 0 <= step < options.steps:
+    if not 0 <= frame < len(clip.pose) or not 0 <= step < len(table.timestep):
         raise ValueError(
-            f"frame must be in 0...{len(clip.pose) - 1} and step in 0...{options.steps - 1}, "
-            f"got {frame} and {step}"
+            f"frame must be in 0...{len(clip.pose) - 1} and step in "
+            f"0...{len(table.timestep) - 1}, got {frame} and {step}"
         )
     if (shares < 0).any() or (shares >= 1).any():
         raise ValueError(f"points must lie on the canvas, got {points.tolist()}")
     conditions = encode_clip(animator, params, clip, options)
-    latents = start_latents(animator, len(clip.pose), options)
+    latents = start_clip(animator, params, len(clip.pose), options)
     before = sample_clip(animator, params, conditions, options, latents)
     for _ in range(step):
         latents = next(before)
-    rows = step_rows(step_table(animator.schedule, options.steps))
-    row = jax.tree.map(lambda column: column[step], rows)
+    row = jax.tree.map(lambda column: column[step], step_rows(table))
     look = _jit_look(animator, options, len(clip.pose), frame, tuple(map(tuple, shares.tolist())))
     weights = look(params, conditions, latents, row)
     return _maps(animator, weights, conditions.references, frame)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from tpc_jax.animators.base import ConfiguredAnimator
+from tpc_jax.animators.base import ReferenceAttentionAnimator
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.model import params as P
@@ -127,7 +127,7 @@ def with_prompt(
 
 
 @dataclasses.dataclass(frozen=True)
-class MagicAnimateAnimator(ConfiguredAnimator):
+class MagicAnimateAnimator(ReferenceAttentionAnimator):
     """The pure functions of MagicAnimate, closed over its configuration.
 
     Texts come with the parameters: `params["context"]` holds the empty prompt and, where one was

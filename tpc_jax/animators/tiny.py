@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from tpc_jax.animators.base import ConfiguredAnimator
+from tpc_jax.animators.base import ReferenceAttentionAnimator
 from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.model import params as P
@@ -115,7 +115,7 @@ def networks(config: TinyConfig) -> dict[str, Network]:
 
 
 @dataclasses.dataclass(frozen=True)
-class TinyAnimator(ConfiguredAnimator):
+class TinyAnimator(ReferenceAttentionAnimator):
     """The pure functions of `tiny`, closed over its configuration; parameters are arguments.
 
     Attributes:

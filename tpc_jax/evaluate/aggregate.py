@@ -24,6 +24,7 @@ PLACED_SCORES = (
     *("motion_error", "foreground_motion_error", "background_motion_error", "flicker"),
     *("person_iou_before", "person_iou_after"),
     *(f"disco_{name}" for name in DISCO_SCORES),
+    "lpips",
 )  # fmt: skip
 SCORES = (*PLACED_SCORES, *FAIR_WHEN_MOVED)
 SET_SCORES = ("frechet_pictures", "frechet_clips")

@@ -10,7 +10,7 @@ from tpc_jax.datasets import open_dataset, read_split
 from tpc_jax.datasets.splits import check_data
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.aggregate import Result, aggregate, keys_of
-from tpc_jax.evaluate.evaluation import LoadedSplit, evaluate
+from tpc_jax.evaluate.evaluation import LoadedSplit, Lpips, evaluate
 from tpc_jax.evaluate.page import write_page
 from tpc_jax.evaluate.tables import write_tables
 from tpc_jax.evaluate.variants import Variant
@@ -48,6 +48,7 @@ def run_evaluation(
     *,
     num_videos: int,
     use_disco: bool,
+    lpips: Path | None,
     dtype: str,
     bar: Callable[[int], AbstractContextManager],
 ) -> int:
@@ -62,6 +63,7 @@ def run_evaluation(
         options: Steps, guidance and seed.
         num_videos: Pairs per split whose videos are kept.
         use_disco: Whether to score by the field's convention too.
+        lpips: Folder of a converted network of LPIPS.
         dtype: Type to compute in.
         bar: Makes a progress bar of a length.
 
@@ -73,12 +75,13 @@ def run_evaluation(
         step_table(animator.schedule, options.resolve(animator).steps)
     except ValueError as error:
         raise UserError(f"--steps: {error}") from error
+    network = None if lpips is None else Lpips(lpips)
     splits = load_splits(data, manifests, animator.image_size)
     total = len(variants) * sum(len(loaded.split.pairs) for loaded in splits)
     with bar(total) as progress:
         rows = evaluate(
             animator, params, splits, variants, out, options,
-            num_videos=num_videos, use_disco=use_disco, progress=progress.update,
+            num_videos=num_videos, use_disco=use_disco, lpips=network, progress=progress.update,
         )  # fmt: skip
     tables: dict[str, list[Result]] = {
         loaded.name: aggregate(rows, keys_of(loaded), variants) for loaded in splits

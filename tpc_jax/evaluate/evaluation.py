@@ -30,6 +30,7 @@ from tpc_jax.evaluate.clip_scores import Truth, score_frames
 from tpc_jax.evaluate.records import Records, open_records, params_digest
 from tpc_jax.evaluate.variants import SHIFT, Variant
 from tpc_jax.io.video import write_video
+from tpc_jax.metrics.networks import load_feature_network
 from tpc_jax.metrics.networks.synthetic import MAKERS, load_synthetic_params, synthetic_network
 from tpc_jax.metrics.streaming import BatchedMetric
 from tpc_jax.model.params import Params
@@ -84,6 +85,29 @@ class FeatureMetrics:
         return {kind: _encoded(metric(inputs[kind])) for kind, metric in self._metrics.items()}
 
 
+class Lpips:
+    """LPIPS by a converted network, averaged over the frames of a clip."""
+
+    def __init__(self, folder: Path):
+        """Load the network.
+
+        Args:
+            folder: Made by `python -m convert lpips-vgg` or `lpips-alex`.
+
+        Raises:
+            UserError: The folder holds no such network.
+        """
+        loaded = load_feature_network(folder)
+        if not loaded.name.startswith("lpips"):
+            raise UserError(f"--lpips {folder}: holds {loaded.name}; give lpips-vgg or lpips-alex")
+        self.identity = f"{loaded.name} {params_digest(loaded.params)}"
+        self._metric = BatchedMetric("lpips", loaded.network, loaded.params)
+
+    def __call__(self, frames: np.ndarray, truth: np.ndarray) -> float:
+        """Return the mean distance of the frames, given in [-1, 1] as the network wants them."""
+        return float(self._metric(frames, truth).mean())
+
+
 def _encoded(features: np.ndarray) -> str:
     return base64.b64encode(features.astype("<f4").tobytes()).decode()
 
@@ -98,6 +122,7 @@ def evaluate(
     *,
     num_videos: int = 3,
     use_disco: bool = False,
+    lpips: Lpips | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Measure whatever is missing in `out`, and return all results.
@@ -111,6 +136,7 @@ def evaluate(
         options: Steps, guidance and seed, which all variants share.
         num_videos: Pairs per split of which videos are kept.
         use_disco: Whether to score by the field's convention too.
+        lpips: The network of LPIPS, which is left out without one.
         progress: Called after each clip of each variant, known ones too.
 
     Returns:
@@ -128,6 +154,7 @@ def evaluate(
         "model": params_digest(params),
         "synthetic_features": features.digest,
         "disco": use_disco,
+        "lpips": lpips and lpips.identity,
         **shared,
     }
     with open_records(out / RESULTS_FILE, study) as records:
@@ -139,7 +166,7 @@ def evaluate(
                 missing = [variant for variant in variants if variant.name not in known]
                 if missing or TRUTH not in known:
                     folder = video_folder(out, loaded.name) if index < num_videos else None
-                    tools = _Tools(animator, params, options, features, use_disco)
+                    tools = _Tools(animator, params, options, features, use_disco, lpips)
                     job = _Job(tools, loaded, pair, records, folder)
                     job.run(missing, has_truth=TRUTH in known, progress=progress)
                 for _ in range(len(variants) - len(missing)):
@@ -163,6 +190,7 @@ class _Tools(NamedTuple):
     options: AnimateOptions
     features: FeatureMetrics
     use_disco: bool
+    lpips: Lpips | None
 
 
 class _Job:
@@ -171,7 +199,7 @@ class _Job:
     def __init__(
         self, tools: _Tools, loaded: LoadedSplit, pair: Pair, records: Records, folder: Path | None
     ):
-        self.animator, self.params, self.options, self.features, self.use_disco = tools
+        self.tools, self.animator = tools, tools.animator
         self.split, self.pair, self.records = loaded.split.digest, pair, records
         self.folder = folder
         still, clip = load_pair(loaded.data, pair)
@@ -198,13 +226,15 @@ class _Job:
         driving = self._driving(variant)
         calibrated = self._calibrate(variant, driving)
         frames = animate_clip(
-            self.animator, self.params, self.reference, driving, calibrated,
-            variant.options(self.options),
+            self.animator, self.tools.params, self.reference, driving, calibrated,
+            variant.options(self.tools.options),
         )  # fmt: skip
         parts = _placed_parts(driving, self.animator) if variant.moves_pose else None
         scores = score_frames(
-            frames, self.truth, parts, is_moved=variant.moves_pose, use_disco=self.use_disco
+            frames, self.truth, parts, is_moved=variant.moves_pose, use_disco=self.tools.use_disco
         )
+        if self.tools.lpips is not None and not variant.moves_pose:
+            scores["lpips"] = self.tools.lpips(frames, self.truth.frames)
         if calibrated is not None and not variant.moves_pose:
             report = calibration_report(self.reference, calibrated, {})
             for when in ("before", "after"):
@@ -215,7 +245,7 @@ class _Job:
     def _note(self, name: str, frames, scores: dict, *, has_features: bool = True) -> None:
         values: dict[str, Any] = {"scores": scores}
         if has_features:
-            values["features"] = self.features(frames)
+            values["features"] = self.tools.features(frames)
         self._keep_video(name, frames)
         self.records.add(self.split, self.pair.name, name, values)
 

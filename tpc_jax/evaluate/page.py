@@ -58,11 +58,15 @@ def _table(results: Sequence[Result]) -> str:
     shown = {n: c for n, c in SHOWN.items() if any(n in r.scores for r in results)}
     rows = ["<th>method</th>" + "".join(f"<th>{html.escape(c.title)}</th>" for c in shown.values())]
     for result in results:
-        cells = [cell(result.scores.get(name), column) for name, column in shown.items()]
-        cells = [f"<td>{text.replace(' [', '<br><small>[')}</small></td>" for text in cells]
+        cells = [_cell(cell(result.scores.get(name), column)) for name, column in shown.items()]
         rows.append(f"<td>{html.escape(result.variant.name)}</td>" + "".join(cells))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f'<div class="scroll"><table>{body}</table></div>'
+
+
+def _cell(text: str) -> str:
+    value, _, interval = text.partition(" ")
+    return f"<td>{value}<br><small>{interval}</small></td>"
 
 
 def _picture(path: Path) -> str:

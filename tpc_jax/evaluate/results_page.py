@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tpc_jax.errors import UserError
 from tpc_jax.evaluate.aggregate import (
     ClipKey,
     Interval,
@@ -31,8 +32,8 @@ COMPARED = tuple(
 )  # fmt: skip
 ABLATED = tuple(
     TPC._replace(transform=transform, propagation=propagation)
-    for propagation in PROPAGATIONS
     for transform in TRANSFORMS
+    for propagation in PROPAGATIONS
 )
 VARIANTS = tuple(dict.fromkeys((*COMPARED, *ABLATED)))
 
@@ -99,6 +100,20 @@ def verdict(found: Interval, *, is_no_loss: bool) -> str:
     return "holds" if found.low > 0 else "not decided"
 
 
+def require_cases(splits: Sequence[LoadedSplit]) -> None:
+    """Refuse splits that the page cannot be made of.
+
+    Raises:
+        UserError: The aligned split or every misaligned one is missing.
+    """
+    names = {loaded.name for loaded in splits}
+    if ALIGNED not in names or names == {ALIGNED}:
+        raise UserError(
+            f"the report needs {ALIGNED}.json and at least one other manifest, got "
+            f"{', '.join(sorted(names))}; make them with make-split"
+        )
+
+
 def write_results(
     out: Path, rows: Rows, splits: Sequence[LoadedSplit], model: str, command: str
 ) -> None:
@@ -138,7 +153,8 @@ def _page(rows: Rows, groups, tables, model: str, command: str) -> str:
         "## Ablation: transform and propagation (layout of the paper's ablation)\n\n"
         + _ablation(tables[MISALIGNED]),
         "## What holds here\n\nThe interval is that of the paired difference over the same clips; "
-        "a claim holds if all of it is positive.\n\n" + _claims(rows, groups),
+        "a claim holds if all of it is positive. Intervals are not widened for their number.\n\n"
+        + _claims(rows, groups),
         "The dependence on rotation and scale is in [sensitivity.md](sensitivity.md).",
         "## All methods\n\n" + "\n".join(f"- `{m}`: {DESCRIPTIONS[m]}" for m in METHODS),
         "Of methods that move the motion only the part colour error is given: `docs/evaluation.md` "
@@ -163,12 +179,15 @@ def _main_table(tables: Mapping[str, Sequence[Result]]) -> str:
 
 
 def _ablation(results: Sequence[Result]) -> str:
-    rows = []
-    for result in results:
-        if result.variant in ABLATED:
-            label = TRANSFORMS[result.variant.transform]
-            cells = [cell(result.scores.get(n), column) for n, column in _ABLATION.items()]
-            rows.append([label, PROPAGATIONS[result.variant.propagation], *cells])
+    found = {result.variant: result.scores for result in results}
+    rows = [
+        [
+            TRANSFORMS[variant.transform],
+            PROPAGATIONS[variant.propagation],
+            *(cell(found[variant].get(name), column) for name, column in _ABLATION.items()),
+        ]
+        for variant in ABLATED
+    ]
     head = ["transform", "propagation", *(column.title for column in _ABLATION.values())]
     return f"All misaligned splits together, {num_clips(results)}.\n\n{_table(head, rows)}"
 

@@ -42,6 +42,7 @@ SHOWN = {
     "background_motion_error": Column("background motion error, %", 100, 2),
     "flicker": Column("flicker, %", 100, 2),
     "person_iou_after": Column("person IoU"),
+    "lpips": Column("LPIPS"),
     "disco_l1": Column("L1 x 1e4 (disco, 256x256)", 1e4, 3),
     "disco_psnr": Column("PSNR, dB (disco, 256x256)", decimals=2),
     "disco_ssim": Column("SSIM (disco, 256x256)"),

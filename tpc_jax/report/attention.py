@@ -104,7 +104,7 @@ def inspect_attention(
         known = ", ".join(KEYPOINT_INDEX)
         raise UserError(f"keypoint {unknown[0]} is unknown; known: {known}")
     index = [KEYPOINT_INDEX[name] for name in keypoints]
-    place_target = placement_on(driving.frames.shape[1:3], size).apply
+    place_target = placement_on(driving.frames.shape[1:3], size, fit=animator.fit).apply
     still = np.asarray(reference.keypoints.xy[0], np.float64)[index]
     drv_from_ref = jax.tree.map(lambda x: x[0, frame], calibrated.calibration.drv_from_ref)
     points = place_target(np.asarray(calibrated.keypoints.xy[0, frame], np.float64)[index])
@@ -115,8 +115,8 @@ def inspect_attention(
         raise UserError(
             f"{name} is not in sight in frame {frame} and the reference; ask for others"
         )
-    params = animator.with_reference(params, reference.image)
-    in_reference = placement_on(reference.image.shape[:2], size).apply(still)
+    params = animator.with_reference(params, reference.image, reference.masks.any(0))
+    in_reference = placement_on(reference.image.shape[:2], size, fit=animator.fit).apply(still)
     warped = place_target(np.asarray(apply(drv_from_ref, jnp.asarray(still))))
 
     def look(options: AnimateOptions) -> tuple[Look, ...]:
@@ -132,7 +132,7 @@ def inspect_attention(
         )
 
     plain = look(dataclasses.replace(options, routing=None))[0]
-    target = fit_images(driving.frames[frame], size)
+    target = fit_images(driving.frames[frame], size, fit=animator.fit)
     return Inspection(tuple(keypoints), target, points, plain, look(options))
 
 

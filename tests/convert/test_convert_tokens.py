@@ -140,7 +140,7 @@ def temporal(tensors):
             for kind in ("tem_conv.bias", "tem_norm.weight", "tem_norm.bias"):
                 added[layer + kind] = np.ones(width, np.float32)
         if ".attn1." in name:
-            added[name.replace(".attn1.", ".tem_attn.")] = array
+            added[name.replace(".attn1.", ".tem_attn.")] = array + 1
             if name.endswith("to_q.weight"):
                 block = name.split("attn1")[0]
                 for kind in ("weight", "bias"):

@@ -3,7 +3,8 @@
 # Module and function with the weights; files by the converter's options; frames, height and width.
 MODELS = {
     "magicanimate": (
-        "_published", "published", {n: n for n in ("sd15", "vae", "magicanimate")}, (4, 256, 256)
+        "_published_magicanimate", "published",
+        {n: n for n in ("sd15", "vae", "magicanimate")}, (4, 256, 256),
     ),
     "animateanyone": (
         "_published_anyone", "published",

@@ -12,7 +12,8 @@ from convert.core import Conversion, plan_parts
 from convert.magicanimate import describe_model
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-from _published import Published, Sizes, published, save, write
+from _published import Published, Sizes, save, write
+from _published_magicanimate import published
 
 __all__ = ["Published", "Sizes", "published", "save", "write"]
 

@@ -123,7 +123,7 @@ def test_the_unconditional_half_feels_the_pose_only(halves):
         assert np.abs(half - before).max() > 1e-3
 
 
-@pytest.mark.parametrize("routing", ROUTINGS[1:])
+@pytest.mark.parametrize("routing", ["open", "union", "composite"])
 def test_features_that_do_not_fit_are_encoded_anew_with_the_same_result(model, routing):
     animator, params = model
     for policy in ("random", "first"):

@@ -29,14 +29,14 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", help="type of storage and of the step")
     parser.add_argument("--stage", choices=["all", "write", "denoise"], default="all")
     options = parser.parse_args()
-    module, function, inputs, size = MODELS[options.model]
+    inputs, size = MODELS[options.model]
     # Imported where they are needed, so that each process holds its own libraries only.
     if options.stage == "write":
-        import _published
+        from published import files
 
-        networks = getattr(importlib.import_module(module), function)
-        for network in networks(_published.Sizes()):
-            _published.write(options.folder, network)
+        model = importlib.import_module(f"published.{options.model}")
+        for network in model.networks(files.Sizes()):
+            files.write(options.folder, network)
     elif options.stage == "denoise":
         import _fullsize_step
 

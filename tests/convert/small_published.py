@@ -1,19 +1,16 @@
 """Downloads of MagicAnimate at a tiny size, in the published layout and in its variants."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from published.files import Published, Sizes, save, write
+from published.magicanimate import networks as published
 
 from convert.core import Conversion, plan_parts
 from convert.magicanimate import describe_model
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-from _published import Published, Sizes, save, write
-from _published_magicanimate import published
 
 __all__ = ["Published", "Sizes", "published", "save", "write"]
 

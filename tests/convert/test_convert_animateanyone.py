@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-import _published_anyone
 import numpy as np
 import pytest
+from published import animateanyone
 from small_published import INFERENCE, SMALL, save, write
 
 from convert import core
@@ -48,7 +48,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def networks():
-    published = _published_anyone.published(SMALL, vision_width=32, vision_layers=2)
+    published = animateanyone.networks(SMALL, vision_width=32, vision_layers=2)
     return {network.file: network for network in published}
 
 

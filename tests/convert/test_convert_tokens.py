@@ -1,12 +1,13 @@
 """DreamPose's and DisCo's downloads at a tiny size: from files to models, and what is refused."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from small_published import SMALL
+from published import clip
+from published import disco as published_disco
+from published import dreampose as published_dreampose
+from small_published import SMALL, save, write
 
 from convert import disco, dreampose
 from convert.__main__ import main
@@ -15,13 +16,9 @@ from tpc_jax.animators.load import load_animator
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-import _published_tokens as published
-from _published import save, write
-
 pytestmark = pytest.mark.torch
 SIDE = 64
-TOWER = published.tower(32, 1, 8, 32, 16)
+TOWER = clip.tower(32, 1, 8, 32, 16)
 SIZE = ("--image-size", "64", "32")
 POOLED = 4 * 2
 
@@ -30,9 +27,9 @@ POOLED = 4 * 2
 def downloads(tmp_path_factory):
     """Both downloads; DisCo's tensors by name, too."""
     root = tmp_path_factory.mktemp("tokens")
-    for network in published.dreampose(SMALL, TOWER, POOLED):
+    for network in published_dreampose.networks(SMALL, TOWER, POOLED):
         write(root, network)
-    *configs, weights = published.disco(SMALL, TOWER)
+    *configs, weights = published_disco.networks(SMALL, TOWER)
     for network in (*configs, weights):
         write(root, network)
     return root, weights.tensors
@@ -40,15 +37,15 @@ def downloads(tmp_path_factory):
 
 def dreampose_line(root, out, **changes):
     files = {
-        "sd14": root / "sd14", "clip": root / "clip", "unet": root / published.UNET_FILE,
-        "adapter": root / published.ADAPTER_FILE, "out": out, **changes,
+        "sd14": root / "sd14", "clip": root / "clip", "unet": root / published_dreampose.UNET_FILE,
+        "adapter": root / published_dreampose.ADAPTER_FILE, "out": out, **changes,
     }  # fmt: skip
     pairs = [word for name, file in files.items() for word in (f"--{name}", str(file))]
     return ["dreampose", *pairs, *SIZE]
 
 
 def disco_line(root, out, *more, weights=None):
-    weights = root / published.DISCO_FILE if weights is None else weights
+    weights = root / published_disco.DISCO_FILE if weights is None else weights
     names = {"variations": root / "variations", "disco": weights, "out": out}
     pairs = [word for name, file in names.items() for word in (f"--{name}", str(file))]
     return ["disco", *pairs, "--image-size", str(SIDE), *more]
@@ -76,10 +73,14 @@ def test_dreampose(downloads, tmp_path, capsys):
 
 def test_an_autoencoder_of_the_person(downloads, tmp_path):
     root = downloads[0]
-    stock = next(n for n in published.dreampose(SMALL, TOWER, POOLED) if "vae" in n.file)
+    stock = next(n for n in published_dreampose.networks(SMALL, TOWER, POOLED) if "vae" in n.file)
     own = {f"module.{name}": array + 1 for name, array in stock.tensors.items()}
     save(tmp_path / "vae_1499.pth", own)
-    files = [root / published.UNET_FILE, root / published.ADAPTER_FILE, tmp_path / "vae_1499.pth"]
+    files = [
+        root / published_dreampose.UNET_FILE,
+        root / published_dreampose.ADAPTER_FILE,
+        tmp_path / "vae_1499.pth",
+    ]
     model = dreampose.describe_model(root / "sd14", root / "clip", *files, image_size=(64, 32))
     filling = plan_parts(model)["vae"].fillings["quant_conv.bias"]
     np.testing.assert_array_equal(filling.read(), own["module.quant_conv.bias"])
@@ -95,7 +96,7 @@ def test_an_adapter_for_another_size(downloads, tmp_path, capsys):
 
 def test_files_of_other_networks(downloads, tmp_path, capsys):
     root = downloads[0]
-    line = dreampose_line(root, tmp_path / "model", adapter=root / published.UNET_FILE)
+    line = dreampose_line(root, tmp_path / "model", adapter=root / published_dreampose.UNET_FILE)
     with pytest.raises(SystemExit):
         main(line)
     message = capsys.readouterr().err
@@ -139,7 +140,7 @@ def temporal(tensors):
             for kind in ("tem_conv.bias", "tem_norm.weight", "tem_norm.bias"):
                 added[layer + kind] = np.ones(width, np.float32)
         if ".attn1." in name:
-            added[name.replace(".attn1.", ".tem_attn.")] = array
+            added[name.replace(".attn1.", ".tem_attn.")] = array + 1
             if name.endswith("to_q.weight"):
                 block = name.split("attn1")[0]
                 for kind in ("weight", "bias"):

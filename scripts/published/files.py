@@ -1,4 +1,4 @@
-"""Random weights in the layout of downloads: what all models have in common."""
+"""One network after the other, filled with random numbers and written as it is published."""
 
 import json
 from collections.abc import Iterator, Mapping

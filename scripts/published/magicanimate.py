@@ -1,12 +1,12 @@
-"""Random weights in the layout of MagicAnimate's downloads: the same folders, names and shapes."""
+"""MagicAnimate's downloads."""
 
 from collections.abc import Iterator
 
-import _published_names as names
-from _published import Published, Sizes, filled, shared_configs
+from published import clip, diffusion, video
+from published.files import Published, Sizes, filled, shared_configs
 
 
-def published(sizes: Sizes, seed: int = 0) -> Iterator[Published]:
+def networks(sizes: Sizes, seed: int = 0) -> Iterator[Published]:
     """Yield the networks one after the other, so that only one is ever held."""
     trunk, unet, vae = shared_configs(sizes)
     control = {**trunk, "conditioning_embedding_out_channels": sizes.condition_widths}
@@ -18,12 +18,13 @@ def published(sizes: Sizes, seed: int = 0) -> Iterator[Published]:
     }  # fmt: skip
     stem, animate = "diffusion_pytorch_model", "magicanimate"
     motion = f"{animate}/temporal_attention/temporal_attention.ckpt"
+    encoder, controlnet = diffusion.appearance_encoder(unet), diffusion.controlnet(control)
     rows = [
-        (f"sd15/unet/{stem}.bin", unet, names.unet(unet)),
-        ("sd15/text_encoder/model.safetensors", text, names.text_encoder(text)),
-        (f"vae/{stem}.safetensors", vae, names.vae(vae)),
-        (f"{animate}/appearance_encoder/{stem}.safetensors", unet, names.appearance_encoder(unet)),
-        (f"{animate}/densepose_controlnet/{stem}.safetensors", control, names.controlnet(control)),
-        (motion, None, {f"module.{name}": s for name, s in names.motion(sizes.widths).items()}),
+        (f"sd15/unet/{stem}.bin", unet, diffusion.unet(unet)),
+        ("sd15/text_encoder/model.safetensors", text, clip.text_encoder(text)),
+        (f"vae/{stem}.safetensors", vae, diffusion.vae(vae)),
+        (f"{animate}/appearance_encoder/{stem}.safetensors", unet, encoder),
+        (f"{animate}/densepose_controlnet/{stem}.safetensors", control, controlnet),
+        (motion, None, {f"module.{name}": s for name, s in video.motion(sizes.widths).items()}),
     ]
     yield from filled(rows, seed)

@@ -1,18 +1,12 @@
-"""Names and shapes of the published weights.
-
-Where diffusers knows a network, the names are those that it builds, so they are no copy of ours.
-"""
+"""Networks that diffusers knows: the names are those that it builds, hence no copy of ours."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from _published_layers import Shapes
-from _published_layers import motion as motion
-from _published_layers import pose_guider as pose_guider
-from _published_layers import text_encoder as text_encoder
-from _published_layers import vision_encoder as vision_encoder
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+
+from published.shapes import Shapes
 
 
 def unet(config: Mapping[str, Any]) -> Shapes:
@@ -33,6 +27,12 @@ def appearance_encoder(config: Mapping[str, Any]) -> Shapes:
     return {name: shape for name, shape in unet(config).items() if not name.startswith(gone)}
 
 
+def reference_unet(config: Mapping[str, Any]) -> Shapes:
+    """AnimateAnyone's appearance encoder: all of the denoiser but its two last layers."""
+    gone = ("conv_norm_out.", "conv_out.")
+    return {name: shape for name, shape in unet(config).items() if not name.startswith(gone)}
+
+
 def vae(config: Mapping[str, Any]) -> Shapes:
     """The autoencoder, whose published files have the old names of attention."""
     shapes = _built(AutoencoderKL, config)
@@ -40,12 +40,6 @@ def vae(config: Mapping[str, Any]) -> Shapes:
     for new, old in renamed.items():
         shapes = {name.replace(f".{new}.", f".{old}."): shape for name, shape in shapes.items()}
     return shapes
-
-
-def reference_unet(config: Mapping[str, Any]) -> Shapes:
-    """AnimateAnyone's appearance encoder: all of the denoiser but its two last layers."""
-    gone = ("conv_norm_out.", "conv_out.")
-    return {name: shape for name, shape in unet(config).items() if not name.startswith(gone)}
 
 
 def _built(network: type, config: Mapping[str, Any]) -> Shapes:

@@ -1,0 +1,1 @@
+"""Random weights in the layout of the published files: the same folders, names and shapes."""

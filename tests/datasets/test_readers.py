@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import NUM_FRAMES, row
+from dataset_layouts import NUM_FRAMES, row
 
 from tpc_jax._types import Keypoints
 from tpc_jax.datasets import open_dataset

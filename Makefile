@@ -2,7 +2,8 @@
 # development extra too. A stamp file per extra makes repeats instant.
 PYTHON ?= python3
 DEMO_ARGS ?=
-PYTEST_ARGS ?=
+# Most of the time goes into compiling, which takes one core a test.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 FULLSIZE_ARGS ?=
 REPORT_ARGS ?=
 

@@ -1,12 +1,11 @@
 """The command from files to a model that loads, and how it ends when it cannot finish."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from hashlib import sha256
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,6 +21,7 @@ from tpc_jax.model.checkpoint import load_params
 from tpc_jax.model.text import TextEncoder, empty_prompt
 
 pytestmark = pytest.mark.torch
+ROOT = Path(__file__).parents[2]
 
 
 def arguments(download, out, *more):
@@ -137,16 +137,34 @@ def test_a_full_disk_is_told_before_anything_is_written(original, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+# Runs the command and stands still when the parameters are written, the folder not yet in place.
+HELD = """
+import sys, time
+from convert import core
+from convert.__main__ import main
+
+def write_and_wait(*args):
+    write(*args)
+    print("written", flush=True)
+    time.sleep(300)
+
+write, core.write_model = core.write_model, write_and_wait
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_nothing(original, tmp_path, sent, code):
     folder = tmp_path / "models"
-    command = [sys.executable, "-m", "convert", *arguments(original, folder / "model")]
+    command = [sys.executable, "-c", HELD, *arguments(original, folder / "model")]
     # Tests that run in the background of a shell ignore SIGINT, and so would their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=dict(os.environ))
-    while not list(folder.glob(".model*/params*")) and process.poll() is None:
-        time.sleep(0.02)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    )
+    assert process.stdout.readline() == "written\n"
+    assert list(folder.glob(".model*/params"))
     process.send_signal(sent)
     assert process.wait(60) == code
     assert not folder.exists()

@@ -138,8 +138,10 @@ def _attend_by_queries(query, key, value, query_bits, key_bits, block: int):
         widths = ((0, pad),) + ((0, 0),) * (x.ndim - 1)
         return jnp.pad(x, widths).reshape(blocks, block, *x.shape[1:])
 
+    # Gradients compute the weights again, which is cheaper than to store them.
+    attend_head = jax.checkpoint(_attend_head)
     queries = jax.tree.map(cut, (query, query_bits))
-    out = jax.lax.map(lambda q: _attend_head(q[0], key, value, q[1], key_bits), queries)
+    out = jax.lax.map(lambda q: attend_head(q[0], key, value, q[1], key_bits), queries)
     return out.reshape(blocks * block, -1)[:tokens]
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from tpc_jax.animators import clip as C
+from tpc_jax.animators.clip import sample_clip, start_clip
+from tpc_jax.animators.encoding import CanvasClip, encode_clip
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
 
 
 def denoise(model: Path, dtype: str, shape: tuple[int, int, int]) -> None:
@@ -32,16 +34,16 @@ def denoise(model: Path, dtype: str, shape: tuple[int, int, int]) -> None:
     masks, picture, images = pixels(1, frames, *size), pixels(*size, 3), pixels(1, frames, *size, 3)
     pose = pixels(frames, *size, animator.pose_channels)
     mask = masks[0, 0] > 127
-    clip = C.CanvasClip(
+    clip = CanvasClip(
         animator.read_pictures(picture, mask), pose, None, masks[:, 0],
         animator.read_pictures(images, masks), masks, masks,
     )  # fmt: skip
     params = animator.with_reference(params, picture, mask)
     routing = "masked" if "masked" in animator.routings else "auto"
-    options = C.AnimateOptions(routing=routing, steps=1)
-    conditions = C.encode_clip(animator, params, clip, options)
-    start = C.start_clip(animator, params, frames, options)
-    for latents in C.sample_clip(animator, params, conditions, options, start):
+    options = AnimateOptions(routing=routing, steps=1)
+    conditions = encode_clip(animator, params, clip, options)
+    start = start_clip(animator, params, frames, options)
+    for latents in sample_clip(animator, params, conditions, options, start):
         values = np.asarray(latents, np.float32)
     print(f"latents {values.shape}, standard deviation {values.std():.3f}")
     if not np.isfinite(values).all():

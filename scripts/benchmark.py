@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from tpc_jax.animators.clip import AnimateOptions, jit_step
+from tpc_jax.animators.clip import jit_step
 from tpc_jax.animators.cost import count, num_bytes, step_inputs
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig, networks
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.model import attention
 from tpc_jax.model import params as P
 

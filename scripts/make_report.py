@@ -6,8 +6,8 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.command import load_splits
 from tpc_jax.evaluate.evaluation import evaluate

@@ -1,12 +1,9 @@
 """How well an exact warp of body parts would do: what `tiny`'s aligned score is to be read against.
 
-python scripts/part_warp.py                    the held-out people of `tpc-jax sensitivity`
-python scripts/part_warp.py --size 128
-
-Each part of the target is copied from the aligned reference by the map between the true bones of
-both pictures, on the true part map of the target. `tiny` has neither the reference's bones nor
-exact positions of anything that is no joint; the warp cannot turn a torso or fill in what the
-reference hides.
+`python scripts/part_warp.py` takes the held-out people of `tpc-jax sensitivity`. Each part of the
+target is copied from the aligned reference by the map between the true bones of both pictures, on
+the target's true part map. `tiny` has neither the reference's bones nor the exact place of anything
+that is no joint; the warp cannot turn a torso or fill in what the reference hides.
 """
 
 import cv2
@@ -33,51 +30,45 @@ _TORSO, _HEAD = (1, 2), (23, 24)
 
 def part_frames(keypoints: np.ndarray) -> dict[int, np.ndarray]:
     """Return per part id the affine map from the part's own coordinates to pixels."""
-
-    def joint(name: str) -> np.ndarray:
-        return keypoints[KEYPOINT_INDEX[name]].astype(float)
-
-    def middle(name: str) -> np.ndarray:
-        return (joint(f"left_{name}") + joint(f"right_{name}")) / 2
-
+    joint = {name: keypoints[index].astype(float) for name, index in KEYPOINT_INDEX.items()}
+    left, right = (
+        {name: joint[f"{side}_{name}"] for name in ("ear", "shoulder", "hip")}
+        for side in ("left", "right")
+    )
+    middle = {name: (left[name] + right[name]) / 2 for name in left}
     frames = {}
     for (start, end), parts in _BONES.items():
-        along = joint(end) - joint(start)
+        along = joint[end] - joint[start]
         across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-3)
-        frames |= dict.fromkeys(parts, _affine(along, across, joint(start)))
-    width = sum(joint(f"left_{name}") - joint(f"right_{name}") for name in ("shoulder", "hip")) / 2
-    down = middle("hip") - middle("shoulder")
-    frames |= dict.fromkeys(_TORSO, _affine(width, down, middle("shoulder")))
-    neck = middle("shoulder") - middle("ear")
-    frames |= dict.fromkeys(_HEAD, _affine(neck[::-1] * [1, -1], neck, middle("ear")))
+        frames |= dict.fromkeys(parts, _affine(along, across, joint[start]))
+    width = (left["shoulder"] - right["shoulder"] + left["hip"] - right["hip"]) / 2
+    down = middle["hip"] - middle["shoulder"]
+    frames |= dict.fromkeys(_TORSO, _affine(width, down, middle["shoulder"]))
+    neck = middle["shoulder"] - middle["ear"]
+    frames |= dict.fromkeys(_HEAD, _affine(neck[::-1] * [1, -1], neck, middle["ear"]))
     return frames
 
 
-def _affine(x: np.ndarray, y: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    return np.array([[x[0], y[0], origin[0]], [x[1], y[1], origin[1]], [0.0, 0.0, 1.0]])
+def _affine(*columns: np.ndarray) -> np.ndarray:
+    return np.vstack([np.stack(columns, axis=1), [0.0, 0.0, 1.0]])
 
 
 def warp_parts(case: Case) -> np.ndarray:
     """Return the true frames with the person replaced by copies of the reference's parts."""
-    reference, driving = case.reference, case.driving
-    assert driving.parts is not None
-    source = part_frames(reference.keypoints.xy.reshape(-1, 2))
-    person = np.reshape(reference.masks, case.truth.shape[1:3])
-    average = reference.image[person].mean(0).astype(np.uint8)
-    visible = person.astype(np.float32)
-    out = case.truth.copy()
-    for picture, xy, parts, mask in zip(
-        out, driving.keypoints.xy[:, 0], driving.parts, case.masks, strict=True
-    ):
+    image, driving, out = case.reference.image, case.driving, case.truth.copy()
+    source = part_frames(case.reference.keypoints.xy[0])
+    person = case.reference.masks[0]
+    average = image[person].mean(0).astype(np.uint8)
+    columns = (out, driving.keypoints.xy[:, 0], driving.parts, case.masks)
+    for picture, xy, parts, mask in zip(*columns, strict=True):
         places = np.full((*mask.shape, 2), -1.0, np.float32)
         nearest = _spread(parts)
         for part, frame in part_frames(xy).items():
             y, x = np.nonzero(mask & (nearest == part))
             there = source[part] @ np.linalg.pinv(frame) @ np.stack([x, y, np.ones_like(x)])
             places[y, x] = there[:2].T
-        x, y = cv2.split(places)
-        copied = cv2.remap(reference.image, x, y, cv2.INTER_LINEAR)
-        is_seen = cv2.remap(visible, x, y, cv2.INTER_LINEAR) > 0.5
+        copied = cv2.remap(image, places, None, cv2.INTER_LINEAR)
+        is_seen = cv2.remap(person.astype(np.float32), places, None, cv2.INTER_LINEAR) > 0.5
         picture[mask] = np.where(is_seen[..., None], copied, average)[mask]
     return out
 
@@ -93,14 +84,7 @@ def _spread(parts: np.ndarray) -> np.ndarray:
 
 
 def main(clips: int = 64, frames: int = 8, size: int = 64, seed: int = 0) -> None:
-    """Print the mean PSNR on the person.
-
-    Args:
-        clips: Held-out people.
-        frames: Frames per person.
-        size: Side of the pictures in pixels.
-        seed: Seed of the people.
-    """
+    """Print the mean PSNR on the person in square pictures of a size."""
     cases = [make_case(index, size, num_frames=frames, seed=seed) for index in range(clips)]
     scores = [score_clip(warp_parts(case), case.truth, case.masks) for case in cases]
     mean = np.mean([score["foreground_psnr"] for score in scores])

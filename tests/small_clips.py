@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tpc_jax.animators.clip import CanvasClip
+from tpc_jax.animators.encoding import CanvasClip
 
 
 def random_clip(

@@ -11,39 +11,26 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints, Transform2D
-from tpc_jax.animators.clip import (
-    AnimateOptions,
-    CanvasClip,
-    clip_length,
-    decode_clip,
-    encode_clip,
-    sample_clip,
-    start_clip,
-)
-from tpc_jax.animators.interface import Animator, PoseKind
+from tpc_jax.animators.clip import clip_length, sample_clip, start_clip
+from tpc_jax.animators.encoding import CanvasClip, decode_clip, encode_clip
+from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.calibrate import Calibration, Method, Model, calibrate
 from tpc_jax.conditioning.canvas import (
     Fit,
     crop_to_content,
     fit_images,
     fit_masks,
-    fit_parts,
-    placement_on,
 )
 from tpc_jax.conditioning.composite import blend_background, empty_background
 from tpc_jax.conditioning.levels import stretch_levels
-from tpc_jax.conditioning.pose_maps import PART_COLORS, draw_skeleton_lines
-from tpc_jax.conditioning.uv import fit_uv
+from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import read_image, read_mask
-from tpc_jax.io.uv_files import render_uv
 from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
-from tpc_jax.pose.densepose import PALETTE, is_densepose, render_densepose
-from tpc_jax.pose.dwpose import draw_motion, whole_body
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
-from tpc_jax.pose.openpose import CANVAS, draw_openpose
 from tpc_jax.pose.reading import Driving, divide_masks, read_reference_keypoints
 from tpc_jax.sampler.interpolate import interpolate
 from tpc_jax.warp.warp import warp_image_and_mask
@@ -323,93 +310,3 @@ def canvas_clip(
         fit_masks(masks, size, fit=fit),
         fit_masks(target_masks, size, fit=fit),
     )
-
-
-def pose_pictures(
-    driving: Driving,
-    size: tuple[int, int],
-    kind: PoseKind = "house",
-    num_people: int = 1,
-    *,
-    fit: Fit = "letterbox",
-) -> UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"]:
-    """Return the motion as an animator wants to see it.
-
-    Args:
-        driving: The motion.
-        size: (height, width) of the canvas.
-        kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
-            DensePose rendering itself, or part maps painted as one. "dwpose": the people of a
-            keypoint file as DWPose draws them, else the skeleton rendering itself, else skeletons
-            of the bodies alone. "openpose": skeletons as OpenPose draws them. "uv": DensePose
-            coordinates in [0, 1], no picture.
-        num_people: People that DWPose draws, the surest ones.
-        fit: How it comes onto the canvas.
-
-    Raises:
-        UserError: A DensePose rendering or its coordinates are wanted and the motion has none.
-    """
-    if kind == "uv":
-        return _coordinates(driving, size)
-    if kind == "densepose":
-        return _densepose_pictures(driving, size)
-    if kind == "dwpose":
-        return fit_images(_dwpose_pictures(driving, num_people), size, fit=fit)
-    if kind == "openpose":
-        return fit_images(_openpose_pictures(driving), size, fit=fit)
-    if driving.parts is not None:
-        return PART_COLORS[fit_parts(driving.parts, size, fit=fit)]
-    placement = placement_on(driving.frames.shape[1:3], size, fit=fit)
-    xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
-    canvas = np.zeros((len(xy), *size, 3), np.uint8)
-    for picture, people, visible in zip(canvas, placement.apply(xy), conf > 0, strict=True):
-        for points, is_visible in zip(people, visible, strict=True):
-            draw_skeleton_lines(picture, points, is_visible)
-    return canvas
-
-
-def show_pose(
-    pose: UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"],
-) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Return `pose_pictures` as pictures to look at."""
-    return pose if pose.shape[-1] == 3 else render_uv(pose)
-
-
-def _coordinates(driving: Driving, size: tuple[int, int]):
-    if driving.uv is None:
-        raise UserError(
-            "this model is driven by DensePose coordinates; give the folder of "
-            "frame_NUMBER_densepose.npy files as --driving, or beside a rendering as --driving-uv"
-        )
-    return fit_uv(driving.uv, size)
-
-
-def _openpose_pictures(driving: Driving):
-    size = driving.frames.shape[1:3]
-    xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
-    frames = [draw_openpose(Keypoints(x, c), *size) for x, c in zip(xy, conf, strict=True)]
-    return np.stack(frames)
-
-
-def _densepose_pictures(driving: Driving, size: tuple[int, int]):
-    if driving.parts is None:
-        raise UserError(
-            f"this model is driven by DensePose renderings, but the motion is of kind "
-            f"{driving.kind}; give a DensePose video (viridis part colours) as --driving"
-        )
-    # Synthetic motions come with part maps and ordinary pictures.
-    is_rendering = is_densepose(driving.frames[:: max(1, len(driving.frames) // 8)])
-    frames = driving.frames if is_rendering else render_densepose(driving.parts)
-    return fit_images(frames, size, tuple(PALETTE[0].tolist()))
-
-
-def _dwpose_pictures(driving: Driving, num_people: int):
-    people = driving.people
-    if people is None:
-        if driving.kind == "openpose":
-            return driving.frames
-        points = np.concatenate(
-            [np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)[..., None]], -1
-        )
-        people = whole_body(points, "coco-17")
-    return draw_motion(people, driving.frames.shape[1:3], CANVAS, num_people)

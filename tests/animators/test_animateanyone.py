@@ -16,23 +16,20 @@ from tpc_jax.animators.animateanyone import (
     AnimateAnyoneConfig,
     networks,
 )
-from tpc_jax.animators.clip import (
-    AnimateOptions,
-    encode_clip,
-    keeps_features,
-    sample_clip,
-    start_latents,
-)
+from tpc_jax.animators.clip import sample_clip, start_latents
 from tpc_jax.animators.cost import abstract_conditions, estimate_clip
+from tpc_jax.animators.encoding import encode_clip, keeps_features
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.canvas import fit_images
 from tpc_jax.conditioning.clip_pixels import clip_pixels
+from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.checkpoint import save_checkpoint
-from tpc_jax.pipeline import Reference, animate_clip, pose_pictures
+from tpc_jax.pipeline import Reference, animate_clip
 from tpc_jax.pose.dwpose import draw_motion, whole_body
 from tpc_jax.pose.reading import Driving
 

@@ -4,8 +4,8 @@ import pytest
 from small_magicanimate import small_magicanimate
 from small_models import small_model
 
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.cost import Estimate, count, estimate_clip, num_bytes
+from tpc_jax.animators.options import AnimateOptions
 
 
 def cost_of(function, *shapes):

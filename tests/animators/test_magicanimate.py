@@ -11,8 +11,9 @@ from small_magicanimate import SIDE, random_clip, shape_of, small_config, small_
 
 from tpc_jax._types import Keypoints
 from tpc_jax.animators import magicanimate
-from tpc_jax.animators.clip import AnimateOptions, encode_clip, sample_clip, start_latents
+from tpc_jax.animators.clip import sample_clip, start_latents
 from tpc_jax.animators.cost import abstract_conditions
+from tpc_jax.animators.encoding import encode_clip
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.load import load_animator
 from tpc_jax.animators.magicanimate import (
@@ -23,12 +24,13 @@ from tpc_jax.animators.magicanimate import (
     networks,
     with_prompt,
 )
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.references import window_groups, window_references
 from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.checkpoint import CONFIG_FILE, save_checkpoint
-from tpc_jax.pipeline import pose_pictures
 from tpc_jax.pose.densepose import PALETTE, render_densepose
 from tpc_jax.pose.reading import Driving
 

@@ -12,16 +12,11 @@ from small_magicanimate import shape_of
 from small_tokens import small_disco, small_dreampose
 
 from tpc_jax.animators import disco, dreampose
-from tpc_jax.animators.clip import (
-    AnimateOptions,
-    CanvasClip,
-    clip_table,
-    encode_clip,
-    sample_clip,
-    start_clip,
-)
+from tpc_jax.animators.clip import clip_table, sample_clip, start_clip
 from tpc_jax.animators.cost import abstract_conditions, estimate_clip
+from tpc_jax.animators.encoding import CanvasClip, encode_clip
 from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.tokens import CONTEXT, NULL, SCENE
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P

@@ -14,13 +14,9 @@ from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.conditioning.composite import empty_background
 from tpc_jax.conditioning.masks import pool
+from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.evaluate.cases import make_case
-from tpc_jax.pipeline import (
-    AnimateOptions,
-    animate_clip,
-    calibrate_clip,
-    pose_pictures,
-)
+from tpc_jax.pipeline import AnimateOptions, animate_clip, calibrate_clip
 from tpc_jax.propagation.propagate import representative_of_frame, representatives
 from tpc_jax.sampler.schedule import ScheduleConfig
 
@@ -239,7 +235,7 @@ def test_a_frames_noise_does_not_depend_on_the_length_of_the_clip():
 
 
 def test_pictures_go_through_the_network_in_chunks_unharmed(monkeypatch):
-    monkeypatch.setattr("tpc_jax.animators.clip._PICTURES_AT_ONCE", 3)
+    monkeypatch.setattr("tpc_jax.animators.encoding._PICTURES_AT_ONCE", 3)
     assert_same_pictures(copy(8, routing="composite", steps=1), composites(8))
 
 

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from tpc_jax.animators.clip import ClipConditions, clip_table, sample_clip
+from tpc_jax.animators.clip import clip_table, sample_clip
+from tpc_jax.animators.encoding import ClipConditions
 from tpc_jax.animators.references import ClipReferences
 from tpc_jax.sampler.plms import PlmsTable
 

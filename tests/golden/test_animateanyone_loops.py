@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from golden_animateanyone import golden_arrays, load_golden
 
-from tpc_jax.animators.clip import AnimateOptions, CanvasClip, encode_clip, sample_clip
+from tpc_jax.animators.clip import sample_clip
+from tpc_jax.animators.encoding import CanvasClip, encode_clip
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.io.resampling import resize_8bit
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ import pytest
 from golden_loops import close, last, run, solved_predictions, token_conditions
 from golden_model import GOLDEN, convert_golden_disco
 
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.disco import LATENTS, TOKENS, person_tokens
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.tokens import CONTEXT, NULL, SCENE
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 from golden_loops import close, last, run, solved_predictions, token_conditions
 from golden_model import GOLDEN, convert_golden_dreampose
 
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.tokens import CONTEXT, NULL, SCENE
 from tpc_jax.conditioning.levels import stretch_levels
 

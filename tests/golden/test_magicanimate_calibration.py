@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from golden_model import GOLDEN
 
-from tpc_jax.animators.clip import AnimateOptions, clip_windows
+from tpc_jax.animators.clip import clip_windows
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.procrustes import transform
 from tpc_jax.procrustes.solve import solve_similarity
 from tpc_jax.warp.warp import warp_image

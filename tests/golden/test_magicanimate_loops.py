@@ -10,16 +10,11 @@ import pytest
 from flax import nnx
 from golden_model import GOLDEN, convert_golden
 
-from tpc_jax.animators.clip import (
-    AnimateOptions,
-    CanvasClip,
-    clip_windows,
-    encode_clip,
-    sample_clip,
-    start_latents,
-)
+from tpc_jax.animators.clip import clip_windows, sample_clip, start_latents
+from tpc_jax.animators.encoding import CanvasClip, encode_clip
 from tpc_jax.animators.load import load_animator
 from tpc_jax.animators.magicanimate import EMPTY_PROMPT, PROMPT, networks
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.composite import blend_background, widen
 from tpc_jax.model import params as P
 from tpc_jax.sampler.schedule import alphas_cumprod, step_table, timesteps

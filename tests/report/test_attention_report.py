@@ -7,13 +7,13 @@ from small_clips import random_clip
 from small_magicanimate import small_magicanimate
 
 from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.disco import DiscoAnimator
 from tpc_jax.animators.dreampose import DreamPoseAnimator
 from tpc_jax.animators.inspect import attention_maps
 from tpc_jax.animators.interface import ReferenceReader
 from tpc_jax.animators.load import load_animator
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.cases import make_case

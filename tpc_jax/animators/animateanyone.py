@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from tpc_jax.animators.base import ReferenceAttentionAnimator
-from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.conditioning.clip_pixels import clip_pixels
+from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.model import params as P
 from tpc_jax.model.config import (
     Config,

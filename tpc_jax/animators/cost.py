@@ -10,16 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from tpc_jax.animators.clip import (
-    AnimateOptions,
-    ClipConditions,
-    clip_length,
-    clip_table,
-    encode_pictures,
-    jit_step,
-    keeps_features,
-)
+from tpc_jax.animators.clip import clip_length, clip_table, jit_step
+from tpc_jax.animators.encoding import ClipConditions, encode_pictures, keeps_features
 from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.references import ClipReferences, Keys, Visible, num_keys
 from tpc_jax.conditioning.masks import is_restricted
 from tpc_jax.model.params import Params, num_bytes

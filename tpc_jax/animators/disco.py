@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.animators.tokens import (
     CONTEXT,
@@ -27,6 +26,7 @@ from tpc_jax.animators.tokens import (
 from tpc_jax.conditioning.canvas import Fit
 from tpc_jax.conditioning.clip_pixels import normalise
 from tpc_jax.conditioning.foreground import foreground, scene
+from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
 from tpc_jax.animators.tokens import (
     CONTEXT,
@@ -25,6 +24,7 @@ from tpc_jax.animators.tokens import (
 from tpc_jax.conditioning.canvas import Fit, fit_images
 from tpc_jax.conditioning.clip_pixels import centre_pixels
 from tpc_jax.conditioning.masks import Routing
+from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.model import params as P
 from tpc_jax.model.adapter import EmbeddingAdapter
 from tpc_jax.model.attention import ReferenceTokens

@@ -8,17 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.animators.clip import (
-    AnimateOptions,
-    CanvasClip,
-    clip_table,
-    clip_windows,
-    encode_clip,
-    sample_clip,
-    start_clip,
-    window_reader,
-)
+from tpc_jax.animators.clip import clip_table, clip_windows, sample_clip, start_clip, window_reader
+from tpc_jax.animators.encoding import CanvasClip, encode_clip
 from tpc_jax.animators.interface import ReferenceReader
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.references import ClipReferences, Keys, most_groups
 from tpc_jax.model.params import Params
 from tpc_jax.sampler.loop import step_rows

@@ -3,7 +3,7 @@
 An animator is a set of pure functions closed over a configuration; parameters are arguments.
 """
 
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree, UInt8
@@ -11,11 +11,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, UInt8
 from tpc_jax.animators.references import Features
 from tpc_jax.conditioning.canvas import Fit
 from tpc_jax.conditioning.masks import Routing
+from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Params
 from tpc_jax.sampler.schedule import ScheduleConfig
-
-PoseKind = Literal["house", "densepose", "dwpose", "openpose", "uv"]
 
 
 @runtime_checkable  # the type checks of the tests ask for it

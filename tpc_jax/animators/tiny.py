@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from tpc_jax.animators.base import ReferenceAttentionAnimator
-from tpc_jax.animators.interface import PoseKind
 from tpc_jax.animators.references import Features
+from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.model import params as P
 from tpc_jax.model.config import Config, MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 from tpc_jax.model.params import Network, Params

@@ -72,8 +72,9 @@ def animate(
     from tpc_jax.animators.clip import clip_table
     from tpc_jax.animators.cost import estimate_clip
     from tpc_jax.animators.load import load_animator
+    from tpc_jax.conditioning.pose_pictures import pose_pictures, show_pose
     from tpc_jax.io.video import write_video
-    from tpc_jax.pipeline import animate_clip, pose_pictures, show_pose
+    from tpc_jax.pipeline import animate_clip
     from tpc_jax.report.sheets import enlarge, side_by_side
 
     options = denoising.options()

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.datasets import open_dataset, read_split
 from tpc_jax.datasets.splits import check_data
 from tpc_jax.errors import UserError

@@ -13,8 +13,8 @@ import numpy as np
 
 from tpc_jax import __version__
 from tpc_jax._types import Keypoints
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.canvas import (
     crop_to_content,
     fit_images,
@@ -22,6 +22,7 @@ from tpc_jax.conditioning.canvas import (
     fit_parts,
     placement_on,
 )
+from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.datasets import DataSet, Pair, Split
 from tpc_jax.datasets.interface import DataClip, Still
 from tpc_jax.datasets.splits import load_pair
@@ -34,14 +35,7 @@ from tpc_jax.metrics.networks import load_feature_network
 from tpc_jax.metrics.networks.synthetic import MAKERS, load_synthetic_params, synthetic_network
 from tpc_jax.metrics.streaming import BatchedMetric
 from tpc_jax.model.params import Params
-from tpc_jax.pipeline import (
-    CalibratedClip,
-    Reference,
-    animate_clip,
-    calibrate_clip,
-    person_masks,
-    pose_pictures,
-)
+from tpc_jax.pipeline import CalibratedClip, Reference, animate_clip, calibrate_clip, person_masks
 from tpc_jax.pose.reading import Driving
 from tpc_jax.pose.retarget import retarget_limbs, shift_and_scale
 from tpc_jax.report.calibration import calibration_report

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
-from tpc_jax.animators.clip import AnimateOptions
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.calibrate import Method, Model
 from tpc_jax.conditioning.masks import Routing
 from tpc_jax.errors import UserError

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from tpc_jax.animators.clip import AnimateOptions
 from tpc_jax.animators.inspect import attention_maps
 from tpc_jax.animators.interface import ReferenceReader
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.canvas import fit_images, placement_on
 from tpc_jax.conditioning.composite import paste
 from tpc_jax.errors import UserError

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tpc_jax.animators.clip import encode_pictures
+from tpc_jax.animators.encoding import encode_pictures
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.load import EMBEDDED, SYSTEMS
 from tpc_jax.animators.tokens import TokenAnimator

@@ -24,8 +24,8 @@ from tpc_jax.model.unet import UNet
 from tpc_jax.model.vae import VAE
 from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod
 
-_LATENT_CHANNELS = 12
-_WIDTHS = (48, 96, 128)
+_LATENT_CHANNELS = 32
+_WIDTHS = (96, 128)
 _GROUPS = 8
 _HEADS = 4
 
@@ -33,10 +33,10 @@ _HEADS = 4
 def _vae() -> VAEConfig:
     return VAEConfig(
         latent_channels=_LATENT_CHANNELS,
-        block_out_channels=(32,),
+        block_out_channels=(64,),
         layers_per_block=1,
         norm_num_groups=_GROUPS,
-        patch_size=2,
+        patch_size=4,
         has_shortcut=True,
     )
 
@@ -47,18 +47,17 @@ def _unet() -> UNetConfig:
         out_channels=_LATENT_CHANNELS,
         block_out_channels=_WIDTHS,
         layers_per_block=1,
-        attention_levels=(False, True, True),
-        last_attention=True,
+        attention_levels=(True, True),
         num_heads=_HEADS,
         cross_attention_dim=None,
         norm_num_groups=_GROUPS,
         motion=MotionConfig(num_heads=_HEADS, norm_num_groups=_GROUPS, max_frames=24),
-        position_grid=(32, 32),
+        position_grid=(16, 16),
     )
 
 
 def _pose_net() -> PoseNetConfig:
-    return PoseNetConfig(block_out_channels=(16, 32), out_channels=_WIDTHS[0])
+    return PoseNetConfig(block_out_channels=(16, 32, 64), out_channels=_WIDTHS[0])
 
 
 def _schedule() -> ScheduleConfig:

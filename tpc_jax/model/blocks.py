@@ -63,24 +63,15 @@ def make_transformer(channels: int, config: UNetConfig, rngs: nnx.Rngs) -> Spati
 
 
 class _LayeredBlock(nnx.Module):
-    """A sequence of layers: resnet, optional transformer, optional motion module.
+    """A sequence of layers: resnet, optional transformer, optional motion module."""
 
-    Where not all layers have a transformer, the last ones do.
-    """
-
-    def _build(
-        self,
-        widths: Sequence[tuple[int, int]],
-        num_transformers: int,
-        config: UNetConfig,
-        rngs: nnx.Rngs,
-    ):
-        self.num_transformers = num_transformers
+    def _build(self, widths: Sequence[tuple[int, int]], level: int, config: UNetConfig, rngs):
+        self.has_attention = config.attention_levels[level]
         out_channels = widths[0][1]
         self.resnets = nnx.List([make_resnet(i, o, config, rngs) for i, o in widths])
-        if num_transformers:
+        if self.has_attention:
             self.attentions = nnx.List(
-                [make_transformer(out_channels, config, rngs) for _ in range(num_transformers)]
+                [make_transformer(out_channels, config, rngs) for _ in widths]
             )
         self.has_motion = config.motion is not None
         if config.motion is not None:
@@ -88,22 +79,18 @@ class _LayeredBlock(nnx.Module):
                 [TemporalTransformer(out_channels, config.motion, rngs=rngs) for _ in widths]
             )
 
-    def _transformer_of(self, layer: int) -> int | None:
-        """Return the number of a layer's transformer, or None."""
-        number = layer - (len(self.resnets) - self.num_transformers)
-        return number if number >= 0 else None
+    @property
+    def num_transformers(self) -> int:
+        """How many entries of the references this block takes."""
+        return len(self.resnets) if self.has_attention else 0
 
     def _layer(
-        self,
-        index: int,
-        x: Pictures,
-        conditions: Conditions,
-        references: Sequence[ReferenceTokens | None],
+        self, index: int, x: Pictures, conditions: Conditions, reference: ReferenceTokens | None
     ) -> tuple[Pictures, Tokens | None]:
         x = self.resnets[index](x, conditions.time, conditions.pooled_frames)
-        normed, number = None, self._transformer_of(index)
-        if number is not None:
-            transformer, reference = self.attentions[number], references[number]
+        normed = None
+        if self.has_attention:
+            transformer = self.attentions[index]
             x, normed = transformer(x, conditions.context, reference, conditions.num_frames)
         if self.has_motion:
             x = self.motion_modules[index](x, conditions.num_frames)
@@ -117,8 +104,7 @@ class DownBlock(_LayeredBlock):
         out_channels = config.block_out_channels[level]
         widths = [(in_channels, out_channels)]
         widths += [(out_channels, out_channels)] * (config.layers_per_block - 1)
-        attends = config.attention_levels[level]
-        self._build(widths, len(widths) if attends else 0, config, rngs)
+        self._build(widths, level, config, rngs)
         self.has_downsampler = level < len(config.block_out_channels) - 1
         if self.has_downsampler:
             self.downsamplers = nnx.List([Downsample(out_channels, rngs=rngs)])
@@ -129,7 +115,8 @@ class DownBlock(_LayeredBlock):
         """Return the pictures, the skips and the normed tokens of each transformer."""
         skips, normed = [], []
         for index in range(len(self.resnets)):
-            x, tokens = self._layer(index, x, conditions, references)
+            reference = references[index] if self.has_attention else None
+            x, tokens = self._layer(index, x, conditions, reference)
             skips.append(x)
             normed += [] if tokens is None else [tokens]
         if self.has_downsampler:
@@ -182,9 +169,7 @@ class UpBlock(_LayeredBlock):
         out_channels = config.block_out_channels[level]
         inputs = [in_channels] + [out_channels] * (len(skip_channels) - 1)
         widths = [(i + s, out_channels) for i, s in zip(inputs, skip_channels, strict=True)]
-        attends = config.attention_levels[level]
-        is_read = level == 0 and config.last_attention
-        self._build(widths, len(widths) if attends else int(is_read), config, rngs)
+        self._build(widths, level, config, rngs)
         self.ends_in_tokens = ends_in_tokens
         if ends_in_tokens:
             self.attentions[-1] = NormedTokens(
@@ -208,8 +193,9 @@ class UpBlock(_LayeredBlock):
             skips = skips[:-1]
             if self.ends_in_tokens and index == len(self.resnets) - 1:
                 x = self.resnets[index](x, conditions.time, conditions.pooled_frames)
-                return x, skips, [*normed, self.attentions[-1](x)]
-            x, tokens = self._layer(index, x, conditions, references)
+                return x, skips, [*normed, self.attentions[index](x)]
+            reference = references[index] if self.has_attention else None
+            x, tokens = self._layer(index, x, conditions, reference)
             normed += [] if tokens is None else [tokens]
         if self.has_upsampler:
             height, width = skips[-1].shape[1:3]

@@ -75,8 +75,6 @@ class UNetConfig(Config):
         block_out_channels: Width per level, finest first.
         layers_per_block: Resnets per down block; up blocks have one more.
         attention_levels: Which levels carry spatial transformers, finest first.
-        last_attention: Whether the last layer of all carries one although the finest level has
-            none: details are read at full resolution at the price of one layer.
         num_heads: Attention heads at every level (Stable Diffusion calls it attention_head_dim).
         cross_attention_dim: Width of the context tokens; None builds no cross-attention.
         norm_num_groups: Groups of the resnet and transformer norms.
@@ -97,7 +95,6 @@ class UNetConfig(Config):
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
     layers_per_block: int = 2
     attention_levels: tuple[bool, ...] = (True, True, True, False)
-    last_attention: bool = False
     num_heads: int = 8
     cross_attention_dim: int | None = 768
     norm_num_groups: int = 32
@@ -114,8 +111,6 @@ class UNetConfig(Config):
                 f"attention_levels must have one entry per level ({len(self.block_out_channels)}), "
                 f"got {len(self.attention_levels)}"
             )
-        if self.last_attention and self.attention_levels[0]:
-            raise ValueError("last_attention needs attention_levels to begin with False")
         if self.temporal and not self.norm_over_frames:
             raise ValueError("temporal needs norm_over_frames True")
 

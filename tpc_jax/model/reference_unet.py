@@ -14,7 +14,7 @@ class AppearanceEncoder(UNetTrunk):
     """A UNet over single pictures that ends at the normed tokens of its last transformer."""
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
-        if not (config.attention_levels[0] or config.last_attention):
+        if not config.attention_levels[0]:
             raise ValueError("an appearance encoder needs attention at the finest level")
         config = dataclasses.replace(config, motion=None, norm_over_frames=False)
         super().__init__(config, ends_in_tokens=True, rngs=rngs)

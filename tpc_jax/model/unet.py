@@ -136,8 +136,7 @@ def skip_channels(config: UNetConfig) -> list[int]:
 def num_transformers(config: UNetConfig) -> tuple[int, int, int]:
     """Return how many spatial transformers the down, mid and up paths have."""
     levels = sum(config.attention_levels)
-    up = levels * (config.layers_per_block + 1) + config.last_attention
-    return levels * config.layers_per_block, 1, up
+    return levels * config.layers_per_block, 1, levels * (config.layers_per_block + 1)
 
 
 def reading_transformers(config: UNetConfig) -> tuple[bool, ...]:
@@ -332,4 +331,4 @@ def token_grids(config: UNetConfig, height: int, width: int) -> tuple[tuple[int,
     levels = [level for level, has in enumerate(config.attention_levels) if has]
     down = [grids[level] for level in levels for _ in range(config.layers_per_block)]
     up = [grids[level] for level in reversed(levels) for _ in range(config.layers_per_block + 1)]
-    return (*down, grids[-1], *up, *grids[: config.last_attention])
+    return (*down, grids[-1], *up)

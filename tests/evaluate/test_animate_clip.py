@@ -10,13 +10,14 @@ from small_cases import two_people
 from small_models import small_config, small_model
 
 from tpc_jax.animators.clip import start_noise
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.conditioning.composite import empty_background
 from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.evaluate.cases import make_case
-from tpc_jax.pipeline import AnimateOptions, animate_clip, calibrate_clip
+from tpc_jax.pipeline import animate_clip, calibrate_clip
 from tpc_jax.propagation.propagate import representative_of_frame, representatives
 from tpc_jax.sampler.schedule import ScheduleConfig
 

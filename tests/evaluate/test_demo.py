@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from small_models import SIZE, small_model
 
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.evaluate.demo import run_demo
 from tpc_jax.io.video import read_video
-from tpc_jax.pipeline import AnimateOptions
 
 RUNS = ("aligned", "without_tpc", "with_tpc")
 OPTIONS = AnimateOptions(steps=2)

@@ -95,7 +95,7 @@ def test_controlnet(model):
         controls(DATA.raw("cn_cond_frames")),
         np.repeat(TEXT[1:], 2, axis=0),
     )
-    assert len(down) == len(names("cn_down_"))
+    assert len(down) == len(names("cn_down_")) == 12
     for index, residual in enumerate(down):
         assert_close(residual, DATA[f"cn_down_{index:02}"], 1e-4, f"down {index}")
     assert_close(mid, DATA["cn_mid"], 1e-4, "mid")
@@ -115,10 +115,11 @@ def features(model):
 
 
 def test_banks(features):
-    banks = [bank for bank in features if bank is not None]
-    assert [bank is None for bank in features] == sorted(bank is None for bank in features)[::-1]
-    order = sorted(names("bank_"))  # mid_block comes before up_blocks
-    for name, bank in zip(order, banks, strict=True):
+    order = ["mid_block.attentions.0"]
+    order += [f"up_blocks.{block}.attentions.{index}" for block in (1, 2, 3) for index in range(3)]
+    assert sorted(names("bank_")) == order
+    assert [bank is None for bank in features] == [True] * 6 + [False] * 10
+    for name, bank in zip(order, features[6:], strict=True):
         assert_close(bank[:2], DATA.raw(f"bank_{name}"), 1e-4, name)
 
 
@@ -230,7 +231,7 @@ def test_tpc(read, people):
 
 
 @pytest.mark.parametrize("people", [1, 2])
-@pytest.mark.parametrize("tokens", [int(tokens) for tokens in names("tpc1_allowed_L")])
+@pytest.mark.parametrize("tokens", [*map(int, names("tpc1_allowed_L"))])
 def test_visible_keys(people, tokens):
     bits = jax.tree.map(np.asarray, masked_bits(people, tokens))
     own = np.full((len(WINDOW), tokens), EVERYONE, np.uint32)
@@ -238,6 +239,11 @@ def test_visible_keys(people, tokens):
     keys = np.concatenate([own, *(np.broadcast_to(part, own.shape) for part in parts)], axis=-1)
     visible = (bits.queries[:, :, None] & keys[:, None]) != 0
     np.testing.assert_array_equal(visible, DATA.raw(f"tpc{people}_allowed_L{tokens}"))
+
+
+def test_masks_are_recorded_for_every_grid(model):
+    recorded = {int(tokens) for tokens in names("tpc1_allowed_L")}
+    assert recorded == {height * width for height, width in model.grids}
 
 
 def test_position_tables():

@@ -185,8 +185,8 @@ def demo(out: Path = Path("out/demo"), model: str = "tiny", quick: bool = False)
         quick: Fewer frames.
     """
     from tpc_jax.animators.load import load_animator
+    from tpc_jax.animators.options import AnimateOptions
     from tpc_jax.evaluate.demo import run_demo
-    from tpc_jax.pipeline import AnimateOptions
 
     with stage("loading"):
         animator, params = load_animator(model)

@@ -100,7 +100,7 @@ class Denoising:
 
     def options(self):
         """Return the pipeline's options."""
-        from tpc_jax.pipeline import AnimateOptions
+        from tpc_jax.animators.options import AnimateOptions
 
         for name in ("group_size", "steps", "window_stride", "interpolate"):
             value = getattr(self, name)

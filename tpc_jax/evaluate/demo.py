@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.evaluate.cases import FPS, Case, make_case
 from tpc_jax.evaluate.scores import score_clip
@@ -16,7 +17,7 @@ from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.images import write_image
 from tpc_jax.io.video import write_video
 from tpc_jax.model.params import Params
-from tpc_jax.pipeline import AnimateOptions, CalibratedClip, animate_clip, calibrate_clip
+from tpc_jax.pipeline import CalibratedClip, animate_clip, calibrate_clip
 from tpc_jax.report.calibration import write_calibration
 from tpc_jax.report.sheets import contact_sheet, enlarge, side_by_side
 

@@ -13,13 +13,14 @@ from typing import TextIO
 import numpy as np
 
 from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.calibrate import Method, Model
 from tpc_jax.errors import UserError
 from tpc_jax.evaluate.cases import Case, lower_resolution, make_case
 from tpc_jax.evaluate.records import params_digest
 from tpc_jax.evaluate.scores import score_clip
 from tpc_jax.model.params import Params
-from tpc_jax.pipeline import AnimateOptions, animate_clip, calibrate_clip
+from tpc_jax.pipeline import animate_clip, calibrate_clip
 from tpc_jax.report.calibration import calibration_report
 
 ROTATIONS = (0.0, 30.0, 60.0, 90.0, 120.0, 180.0)

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     from tpc_jax.io.uv_files import read_uv
     from tpc_jax.io.video import read_video
     from tpc_jax.model.checkpoint import save_checkpoint
-    from tpc_jax.train.dreampose import FinetuneConfig, finetune
+    from tpc_jax.studies.training.dreampose import FinetuneConfig, finetune
 
     if options.out.exists():
         raise UserError(f"{options.out}: exists already; remove it or choose another folder")

@@ -9,9 +9,14 @@ from tqdm import tqdm
 from tpc_jax.animators.load import load_animator
 from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.errors import UserError
-from tpc_jax.evaluate.command import load_splits
-from tpc_jax.evaluate.evaluation import evaluate
-from tpc_jax.evaluate.results_page import PAGE_FILE, VARIANTS, require_cases, write_results
+from tpc_jax.studies.evaluation.command import load_splits
+from tpc_jax.studies.evaluation.evaluation import evaluate
+from tpc_jax.studies.evaluation.results_page import (
+    PAGE_FILE,
+    VARIANTS,
+    require_cases,
+    write_results,
+)
 
 
 def main(

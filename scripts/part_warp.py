@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import tyro
 
-from tpc_jax.evaluate.cases import Case, make_case
-from tpc_jax.evaluate.scores import score_clip
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
+from tpc_jax.studies.evaluation.cases import Case, make_case
+from tpc_jax.studies.evaluation.scores import score_clip
 
 # DensePose ids that move with a bone; hands and feet go on along forearm and shin.
 _BONES = {

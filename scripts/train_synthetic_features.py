@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from tpc_jax.errors import UserError
-from tpc_jax.train.synthetic_features import train_synthetic_features
+from tpc_jax.studies.training.synthetic_features import train_synthetic_features
 
 
 def main(out: Path, runs: Path = Path("runs/synthetic_features")) -> None:

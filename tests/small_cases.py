@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 
 from tpc_jax._types import Keypoints
-from tpc_jax.data import clip_rng, render_clip, sample_motion, sample_person, sample_scene
-from tpc_jax.evaluate.cases import make_case
-from tpc_jax.pipeline import Reference
+from tpc_jax.animate import Reference
 from tpc_jax.pose.reading import Driving
+from tpc_jax.studies.evaluation.cases import make_case
+from tpc_jax.studies.people import clip_rng, render_clip, sample_motion, sample_person, sample_scene
 
 
 def exact_case(index, size, misalignment, *, num_frames=5, still=2):

@@ -11,6 +11,7 @@ from small_clips import random_clip
 from small_magicanimate import shape_of
 
 from tpc_jax._types import Keypoints
+from tpc_jax.animate import Reference, animate_clip
 from tpc_jax.animators.animateanyone import (
     AnimateAnyoneAnimator,
     AnimateAnyoneConfig,
@@ -29,7 +30,6 @@ from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.checkpoint import save_checkpoint
-from tpc_jax.pipeline import Reference, animate_clip
 from tpc_jax.pose.dwpose import draw_motion, whole_body
 from tpc_jax.pose.reading import Driving
 

@@ -8,11 +8,11 @@ import pytest
 
 from tpc_jax import cli
 from tpc_jax._types import Keypoints
-from tpc_jax.data import render_clip, sample_motion, sample_person, sample_scene
 from tpc_jax.io.images import write_image
 from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import read_video, write_video
 from tpc_jax.pose.densepose import render_densepose
+from tpc_jax.studies.people import render_clip, sample_motion, sample_person, sample_scene
 
 SIZE = 160
 NUM_FRAMES = 4

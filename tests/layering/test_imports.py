@@ -14,23 +14,26 @@ FLOW = (
 )
 ORDER = (
     *FLOW,
-    *("animators", "metrics", "data", "datasets", "train"),
-    *("pipeline", "report", "evaluate", "commands", "cli", "__main__"),
+    *("animators", "metrics", "studies.people", "studies.datasets", "studies.training"),
+    *("animate", "report", "studies.evaluation", "studies", "commands", "cli"),
 )
 # Imported from anywhere, importing only each other.
-SHARED = ("_types", "_numerics", "_version", "errors", "sharding")
+SHARED = ("_types", "_numerics", "_version", "errors")
 # Stages that get less than all that lies to their left.
 NARROWER = {
     "metrics": FLOW,
-    "data": ("io", "pose", "procrustes", "warp"),
-    "datasets": ("io", "pose", "procrustes", "warp", "metrics", "data"),
+    "studies.people": ("io", "pose", "procrustes", "warp"),
+    "studies.datasets": ("io", "pose", "procrustes", "warp", "metrics", "studies.people"),
 }
 # `import tpc_jax` gives the calibration core, so the package root stands where that ends.
 PACKAGE_ROOT = "calibrate"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
-    "cv2": ("io", "pose", "data", "datasets", "conditioning", "report", "evaluate"),
-    "flax": ("model", "animators", "metrics", "train"),
+    "cv2": (
+        *("io", "pose", "conditioning", "report"),
+        *("studies.people", "studies.datasets", "studies.evaluation", "studies"),
+    ),
+    "flax": ("model", "animators", "metrics", "studies.training"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
     **dict.fromkeys(("convert", "scripts", "tests"), ()),
 }
@@ -66,9 +69,11 @@ def imported_modules(source: str, package: str) -> Iterator[tuple[int, str]]:
 def stage_of(dotted: str) -> str:
     """Return the stage of a dotted name of the package."""
     parts = dotted.split(".")
-    known = len(parts) > 1 and parts[1] in (*ORDER, *SHARED)
+    for stage in (".".join(parts[1:3]), parts[1] if len(parts) > 1 else ""):
+        if stage in (*ORDER, *SHARED):
+            return stage
     # Other names after the root are those that the root re-exports.
-    return parts[1] if known else PACKAGE_ROOT
+    return PACKAGE_ROOT
 
 
 def violations(path: str, source: str) -> list[str]:
@@ -80,9 +85,9 @@ def violations(path: str, source: str) -> list[str]:
     """
     parts = Path(path).with_suffix("").parts
     package = ".".join(parts[:-1])
-    stage = PACKAGE_ROOT if path == "tpc_jax/__init__.py" else parts[1]
-    if stage not in (*ORDER, *SHARED):
-        return [f"{path}: {stage} has no place in the order of stages"]
+    stage = stage_of(".".join(parts))
+    if path != "tpc_jax/__init__.py" and parts[1] not in (stage.split(".")[0], stage):
+        return [f"{path}: {parts[1]} has no place in the order of stages"]
     found = []
     for line, name in imported_modules(source, package):
         library = name.split(".")[0]
@@ -123,14 +128,14 @@ ALLOWED = [
     ("tpc_jax/model/unet.py", "from flax import nnx\nfrom tpc_jax.model import layers"),
     ("tpc_jax/model/unet.py", "from . import layers\nfrom ..conditioning import masks"),
     ("tpc_jax/io/video.py", "import cv2\nfrom tpc_jax.errors import UserError"),
-    ("tpc_jax/data/people.py", "from tpc_jax.pose import skeletons"),
+    ("tpc_jax/studies/people/figure.py", "from tpc_jax.pose import skeletons"),
     (
-        "tpc_jax/train/loop.py",
-        "from tpc_jax.data import people\nfrom tpc_jax.animators import tiny",
+        "tpc_jax/studies/training/loop.py",
+        "from tpc_jax.studies.people import people\nfrom tpc_jax.animators import tiny",
     ),
     ("tpc_jax/metrics/image.py", "from tpc_jax.warp import sample"),
-    ("tpc_jax/pipeline.py", "from tpc_jax import calibrate_reference, decode, train"),
-    ("tpc_jax/cli.py", "from tpc_jax import __version__, pipeline"),
+    ("tpc_jax/animate.py", "from tpc_jax import calibrate_reference, animators"),
+    ("tpc_jax/cli.py", "from tpc_jax import __version__, animate"),
     ("tpc_jax/__init__.py", "from tpc_jax.calibrate import calibrate"),
     ("tpc_jax/_numerics.py", "import jax\nfrom tpc_jax._types import Keypoints"),
 ]
@@ -147,9 +152,9 @@ FORBIDDEN = [
     ("tpc_jax/calibrate.py", "importlib.import_module('tpc_jax.model')"),
     ("tpc_jax/decode/decode.py", "if TYPE_CHECKING:\n    from tpc_jax.animators import tiny"),
     ("tpc_jax/metrics/image.py", "from tpc_jax.animators import tiny"),
-    ("tpc_jax/data/people.py", "from tpc_jax.model import unet"),
-    ("tpc_jax/train/loop.py", "from tpc_jax.pipeline import animate"),
-    ("tpc_jax/pipeline.py", "from tpc_jax.cli import main"),
+    ("tpc_jax/studies/people/figure.py", "from tpc_jax.model import unet"),
+    ("tpc_jax/studies/training/loop.py", "from tpc_jax.animate import animate"),
+    ("tpc_jax/animate.py", "from tpc_jax.cli import main"),
     ("tpc_jax/__init__.py", "from tpc_jax.model.unet import UNet"),
     ("tpc_jax/__init__.py", "from tpc_jax import metrics"),
     ("tpc_jax/errors.py", "from tpc_jax.io import video"),
@@ -185,7 +190,7 @@ def test_the_check_names_every_line():
 
 
 def test_the_check_of_scripts():
-    assert script_violations("scripts/a.py", "import jax\nfrom tpc_jax import pipeline") == []
+    assert script_violations("scripts/a.py", "import jax\nfrom tpc_jax import animate") == []
     assert script_violations("scripts/a.py", "from convert.read import read") != []
     assert script_violations("scripts/a.py", "from tests.conftest import run") != []
 

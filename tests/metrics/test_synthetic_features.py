@@ -16,7 +16,7 @@ from tpc_jax.metrics.networks.synthetic import (
 )
 from tpc_jax.metrics.streaming import BatchedMetric
 from tpc_jax.model.params import bind
-from tpc_jax.train.synthetic_features import STAGES, clip_batch, picture_batch
+from tpc_jax.studies.training.synthetic_features import STAGES, clip_batch, picture_batch
 
 PARAMS = load_synthetic_params()
 NETWORKS = {kind: bind(synthetic_network(kind), PARAMS[kind]) for kind in MAKERS}

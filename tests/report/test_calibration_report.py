@@ -5,8 +5,8 @@ import pytest
 from small_cases import exact_case, two_people
 
 from tpc_jax._types import Keypoints
+from tpc_jax.animate import calibrate_clip
 from tpc_jax.io.video import read_video
-from tpc_jax.pipeline import calibrate_clip
 from tpc_jax.report.calibration import (
     calibration_report,
     overlay_frames,

@@ -69,12 +69,12 @@ def animate(
     """
     import numpy as np
 
+    from tpc_jax.animate import animate_clip
     from tpc_jax.animators.clip import clip_table
     from tpc_jax.animators.cost import estimate_clip
     from tpc_jax.animators.load import load_animator
     from tpc_jax.conditioning.pose_pictures import pose_pictures, show_pose
     from tpc_jax.io.video import write_video
-    from tpc_jax.pipeline import animate_clip
     from tpc_jax.report.sheets import enlarge, side_by_side
 
     options = denoising.options()
@@ -143,8 +143,8 @@ def inspect_attention(
     """
     from tpc_jax.animators.interface import ReferenceReader
     from tpc_jax.animators.load import load_animator
-    from tpc_jax.evaluate.demo import demo_case
-    from tpc_jax.report import attention
+    from tpc_jax.studies import attention
+    from tpc_jax.studies.demo import demo_case
 
     if (inputs.reference is None) != (inputs.driving is None):
         raise UserError("give both --reference and --driving, or neither for a built-in person")
@@ -186,7 +186,7 @@ def demo(out: Path = Path("out/demo"), model: str = "tiny", quick: bool = False)
     """
     from tpc_jax.animators.load import load_animator
     from tpc_jax.animators.options import AnimateOptions
-    from tpc_jax.evaluate.demo import run_demo
+    from tpc_jax.studies.demo import run_demo
 
     with stage("loading"):
         animator, params = load_animator(model)

@@ -45,7 +45,7 @@ def read_settings(path: Path) -> dict:
 
 def read_inputs(inputs: Inputs):
     """Read the reference and the motion."""
-    from tpc_jax.pipeline import load_reference
+    from tpc_jax.animate import load_reference
     from tpc_jax.pose.reading import read_driving
 
     reference = load_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
@@ -84,7 +84,7 @@ def choose_dtype(name: str) -> str:
 
 def fit_clip(reference, driving, fit: Fit):
     """Calibrate the reference to every frame of the motion."""
-    from tpc_jax.pipeline import calibrate_clip
+    from tpc_jax.animate import calibrate_clip
 
     return calibrate_clip(
         reference, driving, method=fit.method, model=fit.transform, smooth_sigma=fit.smooth

@@ -18,9 +18,9 @@ def train(out: Path, runs: Path = Path("runs/tiny"), config: Path | None = None)
         runs: Working folder: checkpoints and loss curves.
         config: TOML or JSON file with overrides of the settings.
     """
-    from tpc_jax.train.config import TrainConfig
-    from tpc_jax.train.export import export_model
-    from tpc_jax.train.tiny import train_tiny
+    from tpc_jax.studies.training.config import TrainConfig
+    from tpc_jax.studies.training.export import export_model
+    from tpc_jax.studies.training.tiny import train_tiny
 
     if out.exists():
         raise UserError(f"{out}: exists already; remove it or choose another folder")
@@ -54,9 +54,9 @@ def sensitivity(
         seed: Seed of the people, the noise and the propagation.
     """
     from tpc_jax.animators.load import load_animator
-    from tpc_jax.evaluate.cases import MOTION_FRAMES
-    from tpc_jax.evaluate.sensitivity import StudyOptions, run_study, study_conditions
-    from tpc_jax.evaluate.summary import write_summary
+    from tpc_jax.studies.evaluation.cases import MOTION_FRAMES
+    from tpc_jax.studies.evaluation.sensitivity import StudyOptions, run_study, study_conditions
+    from tpc_jax.studies.evaluation.summary import write_summary
 
     with stage("loading"):
         animator, params = load_animator(model)
@@ -96,8 +96,8 @@ def make_split(
         step: Distance of these frames in the clip.
         seed: Seed of the draws.
     """
-    from tpc_jax.datasets import open_dataset, write_split
-    from tpc_jax.datasets.make_split import make_split as draw
+    from tpc_jax.studies.datasets import open_dataset, write_split
+    from tpc_jax.studies.datasets.make_split import make_split as draw
 
     if min(pairs, frames, step) < 1:
         raise UserError("--pairs, --frames and --step must be at least 1")
@@ -147,8 +147,8 @@ def evaluate(
         lpips: Add LPIPS by the network in this folder, made by `python -m convert lpips-vgg`.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
     """
-    from tpc_jax.evaluate.command import run_evaluation
-    from tpc_jax.evaluate.variants import make_variants
+    from tpc_jax.studies.evaluation.command import run_evaluation
+    from tpc_jax.studies.evaluation.variants import make_variants
 
     if (steps is not None and steps < 1) or videos < 0:
         raise UserError("--steps must be at least 1 and --videos at least 0")

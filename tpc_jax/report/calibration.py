@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from tpc_jax._types import SolveStatus, Transform2D
+from tpc_jax.animate import CalibratedClip, Reference
 from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.video import write_video
 from tpc_jax.metrics.image import mask_iou
-from tpc_jax.pipeline import CalibratedClip, Reference
 from tpc_jax.pose.reading import Driving
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration

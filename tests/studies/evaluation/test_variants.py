@@ -1,0 +1,52 @@
+import pytest
+
+from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.errors import UserError
+from tpc_jax.studies.evaluation.variants import (
+    DESCRIPTIONS,
+    METHODS,
+    Variant,
+    make_variants,
+    parse_propagation,
+)
+
+
+def test_everything_is_combined_with_what_it_applies_to():
+    variants = make_variants(
+        METHODS, ("similarity", "affine"), ("random:4", "off"), ("composite", "union")
+    )
+    counts = {method: sum(v.method == method for v in variants) for method in METHODS}
+    plain = ("none", "pose-shift", "retarget")
+    assert counts == {method: 1 if method in plain else 8 for method in METHODS}
+    assert len({v.name for v in variants}) == len(variants)
+    assert make_variants(("lts", "lts", "none")) == (
+        Variant("lts", "similarity", "random:4", "composite"),
+        Variant("none"),
+    )
+    assert DESCRIPTIONS.keys() == set(METHODS)
+
+
+def test_options_of_variants():
+    shared = AnimateOptions(steps=3, seed=7, routing="open", group_size=9)
+    plain = Variant("none").options(shared)
+    assert (plain.routing, plain.steps, plain.seed) == (None, 3, 7)
+    # Variants without calibration share one program with each other.
+    assert plain == Variant("retarget").options(shared)
+    full = Variant("lts", "affine", "first:8", "union").options(shared)
+    assert (full.routing, full.policy, full.group_size) == ("union", "first", 8)
+    assert Variant("retarget+lts", "affine", "off", "union").fit_method == "lts"
+    assert Variant("face", "affine", "off", "union").fit_method == "face"
+    assert Variant("pose-shift").fit_method is None
+
+
+@pytest.mark.parametrize("text", ["random", "random:0", "random:x", "last:4", "", "4"])
+def test_unknown_propagation(text):
+    with pytest.raises(UserError, match="--propagation"):
+        parse_propagation(text)
+    with pytest.raises(UserError, match="--propagation"):
+        make_variants(("lts",), propagations=(text,))
+
+
+def test_unknown_methods():
+    with pytest.raises(UserError, match="--methods best: unknown; known are none, lts"):
+        make_variants(("none", "best"))

@@ -1,0 +1,25 @@
+"""Procedural textured people in motion, with exact keypoints, parts and masks."""
+
+from tpc_jax.studies.people.appearance import Person, sample_person
+from tpc_jax.studies.people.batches import clip_rng, load_dataset, make_dataset, training_batches
+from tpc_jax.studies.people.clip import Clip, PersonTransform, render_clip, sample_clip
+from tpc_jax.studies.people.motion import Camera, Motion, sample_motion
+from tpc_jax.studies.people.scenes import Scene, sample_scene
+
+__all__ = [
+    "Camera",
+    "Clip",
+    "Motion",
+    "Person",
+    "PersonTransform",
+    "Scene",
+    "clip_rng",
+    "load_dataset",
+    "make_dataset",
+    "render_clip",
+    "sample_clip",
+    "sample_motion",
+    "sample_person",
+    "sample_scene",
+    "training_batches",
+]

@@ -1,40 +1,9 @@
-"""Test-time Procrustes calibration for human image animation: the calibration core.
+"""Test-time Procrustes calibration for human image animation.
 
-Importing this package needs JAX and NumPy alone; networks live in `tpc_jax.model` and beyond.
+`import tpc_jax as tpc` costs nothing: every name is loaded when it is first used (`__init__.pyi`
+lists them), and the calibration core needs JAX and NumPy alone, no Flax.
 """
 
-from tpc_jax._types import Keypoints, ProcrustesResult, SolveStatus, SubsetFit, Transform2D
-from tpc_jax._version import __version__
-from tpc_jax.calibrate import Calibration, calibrate
-from tpc_jax.procrustes.solve import (
-    MODELS,
-    solve_affine,
-    solve_rigid,
-    solve_similarity,
-    solve_similarity_svd,
-    solve_translation_scale,
-)
-from tpc_jax.procrustes.subsets import fit_trimmed, search_subset
-from tpc_jax.propagation.propagate import propagate, representative_of_frame, representatives
+import lazy_loader
 
-__all__ = [
-    "MODELS",
-    "Calibration",
-    "Keypoints",
-    "ProcrustesResult",
-    "SolveStatus",
-    "SubsetFit",
-    "Transform2D",
-    "__version__",
-    "calibrate",
-    "fit_trimmed",
-    "propagate",
-    "representative_of_frame",
-    "representatives",
-    "search_subset",
-    "solve_affine",
-    "solve_rigid",
-    "solve_similarity",
-    "solve_similarity_svd",
-    "solve_translation_scale",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,8 +5,13 @@ import sys
 import tyro
 
 from tpc_jax.commands.animation import animate, calibrate, demo, inspect_attention
+from tpc_jax.commands.settings import expand_settings
 from tpc_jax.commands.studies import evaluate, make_split, sensitivity, train
 from tpc_jax.errors import UserError
+
+DESCRIPTION = """Animate the person of one picture by the motion of another.
+
+Every command takes --settings FILE (TOML or JSON) with options by name; those on the line win."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,8 +26,11 @@ def main(arguments: list[str] | None = None) -> None:
         "make-split": make_split,
         "evaluate": evaluate,
     }
+    line = sys.argv[1:] if arguments is None else arguments
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="tpc-jax", args=arguments)
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="tpc-jax", description=DESCRIPTION, args=expand_settings(line)
+        )
     except UserError as error:
         print(f"tpc-jax: {error}", file=sys.stderr)
         sys.exit(2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler
 
-from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod, step_table, timesteps
+from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod, run_levels, timesteps
 
 pytestmark = pytest.mark.torch
 
@@ -75,18 +75,17 @@ def test_impossible_step_counts(num_steps):
 
 def test_leading_steps_that_start_beyond_the_last_index():
     with pytest.raises(ValueError, match="starts at timestep 1000, beyond 999"):
-        step_table(MAGICANIMATE, 1000)
-    everything = step_table(dataclasses.replace(MAGICANIMATE, steps_offset=0), 1000)
+        run_levels(MAGICANIMATE, 1000)
+    everything = run_levels(dataclasses.replace(MAGICANIMATE, steps_offset=0), 1000)
     assert everything.timestep.tolist() == list(range(999, -1, -1))
 
 
 @pytest.mark.parametrize("config", [MAGICANIMATE, ANIMATEANYONE])
 @pytest.mark.parametrize("num_steps", [1, 3, 25, 30])
-def test_step_table(config, num_steps):
-    table = step_table(config, num_steps)
-    levels = table[1:]
+def test_levels_of_a_run(config, num_steps):
+    table = run_levels(config, num_steps)
     assert all(len(column) == num_steps for column in table)
-    assert all(column.dtype == np.float32 for column in levels)
+    assert all(column.dtype == np.float64 for column in table[1:])
     np.testing.assert_allclose(table.signal**2 + table.noise**2, 1, rtol=1e-6)
     np.testing.assert_allclose(table.next_signal**2 + table.next_noise**2, 1, rtol=1e-6)
     assert np.all(table.next_signal > table.signal)
@@ -95,7 +94,7 @@ def test_step_table(config, num_steps):
 
 
 def test_the_index_after_a_step_is_not_the_next_visited_one():
-    table = step_table(ANIMATEANYONE, 30)
+    table = run_levels(ANIMATEANYONE, 30)
     level = np.sqrt(alphas_cumprod(ANIMATEANYONE)[[933, 932]])
     assert table.timestep[2] == 932
     np.testing.assert_allclose(table.next_signal[1], level[0], rtol=1e-6)

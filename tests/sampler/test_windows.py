@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tpc_jax.sampler.windows import context_windows, handover
+from tpc_jax.sampler.windows import context_windows
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = [
@@ -123,19 +123,3 @@ def test_no_frames(num_frames):
 def test_overlap_that_leaves_no_progress(overlap):
     with pytest.raises(ValueError, match=r"overlap must be in 0\.\.\.7"):
         context_windows(20, 8, overlap)
-
-
-@pytest.mark.parametrize(("num_frames", "length", "overlap"), CASES)
-@pytest.mark.parametrize(("is_closed", "stride"), [(False, 1), (True, 1), (True, 3)])
-def test_windows_hand_over_what_they_share(num_frames, length, overlap, is_closed, stride):
-    windows = context_windows(num_frames, length, overlap, is_closed=is_closed, stride=stride)
-    plan = handover(windows)
-    handed = plan.first
-    for frames, fresh, order, keep in zip(windows.frames, *plan[1:], strict=True):
-        both = np.concatenate([handed, fresh])
-        np.testing.assert_array_equal(both[order], frames)
-        handed = both[keep]
-    # Frames computed twice: the last window's, where it is shifted back or wraps around.
-    computed = len(plan.first) + plan.fresh.size
-    levels = 1 if stride == 1 else len(windows.frames)
-    assert num_frames <= computed < num_frames + levels * length

@@ -10,15 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from tpc_jax.animators.clip import clip_length, clip_table, jit_step
-from tpc_jax.animators.encoding import ClipConditions, encode_pictures, keeps_features
-from tpc_jax.animators.interface import Animator
-from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.animators.references import ClipReferences, Keys, Visible, num_keys
-from tpc_jax.conditioning.masks import is_restricted
+from tpc_jax.animators.plan import Plan
+from tpc_jax.animators.reading import CanvasClip, ClipConditions, read_clip
+from tpc_jax.animators.run import jit_step, start_latents
+from tpc_jax.conditioning.pose_pictures import channels_of
 from tpc_jax.model.params import Params, num_bytes
-from tpc_jax.propagation.groups import num_groups
-from tpc_jax.sampler.loop import Row, start_state, step_rows
+from tpc_jax.sampler.step import State, start_state
+from tpc_jax.sampler.table import Table, row_of
 
 
 class Cost(NamedTuple):
@@ -65,113 +63,77 @@ class Estimate(NamedTuple):
         )
 
 
-def estimate_clip(
-    animator: Animator, params: Params, num_frames: int, num_people: int, options: AnimateOptions
-) -> Estimate:
-    """Count what `animate_clip` takes; nothing but a matrix product is compiled or run.
+def estimate_run(plan: Plan, params: Params, num_people: int) -> Estimate:
+    """Count what a run takes; nothing but a matrix product is compiled or run.
 
     Args:
-        animator: The model's functions.
+        plan: The run.
         params: Its parameters, or their shapes.
-        num_frames: Frames of the motion.
         num_people: People of the reference.
-        options: Denoising options.
     """
-    options = options.resolve(animator)
-    parameter_bytes = num_bytes(params)
-    inputs = step_inputs(animator, params, num_frames, num_people, options)
-    cost = count(jit_step(animator, options, num_frames).trace(*inputs).jaxpr)
-    dtype = max((x.dtype for x in jax.tree.leaves(params["unet"])), key=lambda d: d.itemsize)
+    inputs = step_inputs(plan, params, num_people)
+    cost = count(jit_step(plan.program).trace(*inputs).jaxpr)
     return Estimate(
-        parameter_bytes, num_bytes(inputs[1:3]), cost.peak_bytes, cost.flops,
-        len(clip_table(animator, options).timestep),
-        measure_flops_per_second(dtype),
+        num_bytes(params), num_bytes((inputs.conditions, inputs.state)), cost.peak_bytes,
+        cost.flops, plan.num_steps, measure_flops_per_second(_widest(params)),
     )  # fmt: skip
 
 
-def step_inputs(
-    animator: Animator,
-    params: Params,
-    num_frames: int,
-    num_people: int,
-    options: AnimateOptions,
-    coverage: float = 1.0,
-) -> tuple[Params, ClipConditions, Any, Row]:
-    """Return the shapes of what one step takes; arguments as for `abstract_conditions`."""
-    params = _with_reference(animator, params)
-    conditions = abstract_conditions(animator, params, num_frames, num_people, options, coverage)
-    length = clip_length(animator, num_frames, options)
-    latents = jax.ShapeDtypeStruct((length, *animator.latent_shape), jnp.float32)
-    table = clip_table(animator, options)
-    state = jax.eval_shape(lambda latents: start_state(table, latents), latents)
-    row = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], step_rows(table)))
-    return params, conditions, state, row
+def _widest(params: Params) -> jnp.dtype:
+    """Return the type in which the networks compute."""
+    types = (x.dtype for x in jax.tree.leaves(params) if jnp.issubdtype(x.dtype, jnp.floating))
+    return max(types, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
 
 
-def _with_reference(animator: Animator, params: Params) -> Params:
-    """Return the shapes of the parameters with what is read of any reference."""
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
-    image, mask = np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool)
-    return jax.eval_shape(lambda params: animator.with_reference(params, image, mask), shapes)
+class StepInputs(NamedTuple):
+    """The shapes of what the compiled step takes, in its order."""
+
+    params: Params
+    conditions: ClipConditions
+    key: jax.ShapeDtypeStruct
+    scales: np.ndarray
+    state: State
+    row: Table
 
 
-def abstract_conditions(
-    animator: Animator,
-    params: Params,
-    num_frames: int,
-    num_people: int,
-    options: AnimateOptions,
-    coverage: float = 1.0,
-) -> ClipConditions:
-    """Return the shapes of what `encode_clip` would return.
+def step_inputs(plan: Plan, params: Params, num_people: int, coverage: float = 1.0) -> StepInputs:
+    """Return the shapes of what one step takes.
 
     Args:
-        animator: The model's functions.
-        params: Shapes of its parameters.
-        num_frames: Frames of the motion.
+        plan: The run.
+        params: The model's parameters, or their shapes.
         num_people: People of the reference.
-        options: Denoising options.
         coverage: Share of the pictures that a person covers, where routing hides the rest.
     """
-    options = options.resolve(animator)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
+    animator, clip = plan.animator, blank_clip(plan, num_people)
 
-    def pictures(count, size, channels=3):
-        return jax.ShapeDtypeStruct((count, *size, channels), jnp.float32)
+    def prepare(params):
+        blank = np.zeros((*animator.canvas.size, 3), np.uint8), np.ones(animator.canvas.size, bool)
+        reading = animator.read_reference(params, *blank)
+        conditions = read_clip(plan, params, reading, clip, coverage)
+        return conditions, start_state(plan.table, start_latents(plan, conditions))
 
-    def encoded(count, as_features: bool):
-        def encode(params, images):
-            return encode_pictures(animator, params, images, as_features)
+    conditions, state = jax.eval_shape(prepare, shapes)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return StepInputs(shapes, conditions, key, plan.scales, state, row_of(plan.table, 0))
 
-        return jax.eval_shape(encode, params, pictures(count, animator.picture_size))
 
-    poses = pictures(num_frames, animator.image_size, animator.pose_channels)
-    pose = jax.eval_shape(
-        lambda *x: animator.pose_context(animator.pose_features(*x)), params, poses
-    )
-    can_keep = not animator.features_depend_on_t
-    shared = None if options.routing in ("replace", "composite") else encoded(1, can_keep)
-    nothing = (None,) * len(animator.token_grids)
-    if options.routing is None:
-        return ClipConditions(ClipReferences(shared, (), nothing), pose)
-    is_first = options.policy == "first"
-    stored = num_groups(num_frames, options.group_size) if is_first else num_frames
-    people = 1 if options.routing == "composite" else num_people
+def blank_clip(plan: Plan, num_people: int) -> CanvasClip:
+    """Return a clip of black pictures, which take no memory."""
+    animator, size = plan.animator, plan.animator.canvas.size
+    frames = plan.program.num_frames
+    picture = np.zeros((*size, 3), np.uint8)
+    still = animator.read_pictures(picture, np.ones(size, np.uint8))
 
-    def keys(share: float, tokens: int, *pictures: int) -> Keys:
-        shape = (*pictures, num_keys(math.ceil(share * tokens), tokens))
-        return Keys(*(jax.ShapeDtypeStruct(shape, dtype) for dtype in (jnp.int32, jnp.uint32)))
+    def masks(*shape: int):
+        return np.broadcast_to(np.uint8(0), (num_people, *shape, *size))
 
-    def bits(grid: tuple[int, int]) -> Visible:
-        tokens = grid[0] * grid[1]
-        queries = jax.ShapeDtypeStruct((num_frames, tokens), jnp.uint32)
-        reference = keys(1 - coverage if options.routing == "masked" else 1.0, tokens)
-        return Visible(queries, reference, keys(coverage, tokens, people, stored))
+    def calibrated(person, index):
+        return np.broadcast_to(still, (len(index), *still.shape)), masks(len(index))[person]
 
-    pairs = zip(animator.token_grids, animator.reads, strict=True)
-    has_bits = is_restricted(options.routing)
-    seen = tuple(bits(grid) if has_bits and reads else None for grid, reads in pairs)
-    keeps = keeps_features(animator, params, people * stored, options)
-    return ClipConditions(ClipReferences(shared, (encoded(stored, keeps),) * people, seen), pose)
+    pose = np.broadcast_to(np.uint8(0), (frames, *size, channels_of(animator.pose_kind)))
+    return CanvasClip(still, pose, picture, masks(), calibrated, masks(frames))
 
 
 def count(program: ClosedJaxpr | Jaxpr) -> Cost:

@@ -5,40 +5,28 @@ Source: DisCo `config/ref_attn_clip_combine_controlnet/net.py`; with temporal mo
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from tpc_jax.animators.references import Features
-from tpc_jax.animators.tokens import (
-    CONTEXT,
-    NULL,
-    SCENE,
-    TokenAnimator,
-    frame_context,
-    null_context,
-)
+from tpc_jax.animators.base import CONTEXT, Features, References, SystemConfig, jitted, stored_array
+from tpc_jax.animators.tokens import NULL, TokenAnimator, frame_context, null_context
 from tpc_jax.conditioning.canvas import Fit
 from tpc_jax.conditioning.clip_pixels import normalise
 from tpc_jax.conditioning.foreground import foreground, scene
 from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
-from tpc_jax.model.attention import ReferenceTokens
-from tpc_jax.model.config import Config, ControlNetConfig, UNetConfig, VAEConfig, VisionConfig
+from tpc_jax.model.config import ControlNetConfig, VisionConfig
 from tpc_jax.model.controlnet import ControlNet
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.unet import UNet
 from tpc_jax.model.vae import VAE
 from tpc_jax.model.vision import VisionEncoder
 from tpc_jax.sampler.schedule import ScheduleConfig
-
-LATENTS, TOKENS = "latents", "tokens"
 
 # One array per skip connection and one for the mid block.
 Residuals = tuple[Float[Array, "images _h _w _channels"], ...]
@@ -49,37 +37,20 @@ def _background_controlnet() -> ControlNetConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiscoConfig(Config):
+class DiscoConfig(SystemConfig):
     """Sizes and defaults of DisCo; the defaults are those of the published image model.
 
+    Guidance has 1.5 for models trained with dropped references, 3 for the others. Without temporal
+    layers the frames of a window do not see each other.
+
     Attributes:
-        vae: The autoencoder.
-        unet: The denoiser; temporal or of single pictures.
         pose_controlnet: The branch that reads the skeleton.
         background_controlnet: The branch that reads the scene's latents.
         image_encoder: CLIP's vision tower with DisCo's own projection, which goes to all tokens.
-        schedule: The diffusion process.
-        image_size: Side of the square pictures in pixels.
         pose_scale: Factor of the skeleton's residuals.
         background_scale: Factor of the scene's residuals.
-        window_length: Frames denoised together; without temporal layers they do not see each other.
-        window_overlap: Frames that neighbouring windows share.
-        guidance_scale: Default weight of classifier-free guidance: 1.5 for models trained with
-            dropped references, 3 for the others.
-        num_steps: Default number of denoising steps.
     """
 
-    NESTED: ClassVar = {
-        "vae": VAEConfig,
-        "unet": UNetConfig,
-        "pose_controlnet": ControlNetConfig,
-        "background_controlnet": ControlNetConfig,
-        "image_encoder": VisionConfig,
-        "schedule": ScheduleConfig,
-    }
-
-    vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
-    unet: UNetConfig = dataclasses.field(default_factory=UNetConfig)
     pose_controlnet: ControlNetConfig = dataclasses.field(default_factory=ControlNetConfig)
     background_controlnet: ControlNetConfig = dataclasses.field(
         default_factory=_background_controlnet
@@ -90,44 +61,25 @@ class DiscoConfig(Config):
             beta_schedule="scaled_linear", set_alpha_to_one=False
         )
     )
-    image_size: int = 256
+    image_size: tuple[int, int] = (256, 256)
     pose_scale: float = 1.0
     background_scale: float = 1.0
     window_length: int = 8
     window_overlap: int = 0
-    guidance_scale: float = 1.5
+    guidance_scale: tuple[float, ...] = (1.5,)
     num_steps: int = 50
 
 
-@functools.lru_cache
-def networks(config: DiscoConfig) -> dict[str, Network]:
-    """Describe the networks that `config` wires together.
+class Scene(NamedTuple):
+    """What is read of the reference.
 
-    "context" is no network but a stored array: the tokens of the unconditional prediction.
+    Attributes:
+        latents: Of the picture without its people.
+        tokens: Of its people alone.
     """
-    shape = (config.image_encoder.num_tokens, config.unet.cross_attention_dim)
-    return {
-        "vae": P.abstract(VAE, config.vae),
-        "unet": P.abstract(UNet, config.unet),
-        "pose_controlnet": P.abstract(ControlNet, config.pose_controlnet),
-        "background_controlnet": P.abstract(ControlNet, config.background_controlnet),
-        "image_encoder": P.abstract(VisionEncoder, config.image_encoder),
-        CONTEXT: Network(None, {NULL: jax.ShapeDtypeStruct(shape, jnp.float32)}),
-    }
 
-
-def person_tokens(
-    config: DiscoConfig, params: Params, pixels: Float[Array, "pictures side side 3"]
-) -> Float[Array, "pictures tokens width"]:
-    """Return the tokens of normalised pictures in which the scene is 0."""
-    encoder = P.bind(networks(config)["image_encoder"], params["image_encoder"])
-    return encoder.project(encoder.hidden(pixels))
-
-
-def null_tokens(config: DiscoConfig, params: Params) -> Float[Array, "tokens width"]:
-    """Return the tokens of a picture without a person."""
-    side = config.image_encoder.image_size
-    return person_tokens(config, params, jnp.zeros((1, side, side, 3)))[0]
+    latents: Float[Array, "h w channels"]
+    tokens: Float[Array, "tokens width"]
 
 
 def combine(residuals: Sequence[Residuals], scales: Sequence[float]) -> Residuals:
@@ -140,50 +92,50 @@ def combine(residuals: Sequence[Residuals], scales: Sequence[float]) -> Residual
 
 @dataclasses.dataclass(frozen=True)
 class DiscoAnimator(TokenAnimator):
-    """The pure functions of DisCo, closed over its configuration.
+    """DisCo; its pose ControlNet reads skeletons as OpenPose draws them.
 
-    Attributes:
-        config: Sizes and defaults.
-        pose_kind: The ControlNet reads skeletons as OpenPose draws them.
-        fit: Of every picture the central square is taken.
+    Of every picture the central square is taken.
     """
 
     config: DiscoConfig = dataclasses.field(default_factory=DiscoConfig)
     pose_kind: ClassVar[PoseKind] = "openpose"
     fit: ClassVar[Fit] = "crop"
 
-    @property
     def networks(self) -> dict[str, Network]:
-        """The networks that the configuration describes."""
-        return networks(self.config)
+        """Describe the networks; "context" holds the tokens of the unconditional prediction."""
+        config = self.config
+        shape = (config.image_encoder.num_tokens, config.unet.cross_attention_dim)
+        return {
+            "vae": P.abstract(VAE, config.vae),
+            "unet": P.abstract(UNet, config.unet),
+            "pose_controlnet": P.abstract(ControlNet, config.pose_controlnet),
+            "background_controlnet": P.abstract(ControlNet, config.background_controlnet),
+            "image_encoder": P.abstract(VisionEncoder, config.image_encoder),
+            CONTEXT: stored_array(NULL, *shape),
+        }
 
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """Height and width of pictures as they are read: those that CLIP takes."""
-        side = self.config.image_encoder.image_size
-        return side, side
-
-    def with_reference(
+    def read_reference(
         self,
         params: Params,
         image: UInt8[np.ndarray, "height width 3"],
-        mask: Bool[np.ndarray, "height width"] | None = None,
-    ) -> Params:
-        """Return the parameters with the scene's latents and the person's tokens.
+        mask: Bool[np.ndarray, "height width"],
+        prompt: Int[np.ndarray, "1 tokens"] | None = None,
+    ) -> Scene:
+        """Return the scene's latents and the person's tokens.
 
         Raises:
             UserError: It is not known where the person is.
         """
-        if mask is None or not mask.any():
+        del prompt
+        if not mask.any():
             raise UserError(
                 "this model reads person and scene apart; say where the person is by "
                 "--reference-keypoints, and --reference-mask for its outline"
             )
-        pixels = jnp.asarray(scene(image, mask, self.image_size))[None]
-        person = jnp.asarray(self.read_pictures(image[None], mask[None]))
-        latents = jax.jit(lambda params, x: self.encode({"vae": params}, x))(params["vae"], pixels)
-        (tokens,) = jax.jit(self.reference_features)(params, person)
-        return {**params, SCENE: {LATENTS: latents[0], TOKENS: tokens[0]}}
+        pixels = scene(image, mask, self.canvas)[None]
+        person = self.read_pictures(image[None], mask[None])
+        latents = jitted(self, "encode")(params, pixels)
+        return Scene(latents[0], jitted(self, "person_tokens")(params, normalise(person))[0])
 
     def read_pictures(
         self,
@@ -193,110 +145,86 @@ class DiscoAnimator(TokenAnimator):
         """Return the people of pictures before CLIP's mean colour."""
         return foreground(images, masks, self.config.image_encoder.image_size)
 
-    def prepare(
-        self, params: Params, images: Float[Array, "pictures side side 3"]
+    def encode_pictures(
+        self, params: Params, pictures: Float[Array, "pictures side side 3"]
     ) -> Float[Array, "pictures side side 3"]:
         """Return the pictures themselves."""
         del params
-        return images
+        return pictures
 
-    def pose_features(
-        self, params: Params, pose: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames h w pose_channels"]:
-        """Return the pose ControlNet's features of skeletons in [0, 1]."""
-        return self._bind("pose_controlnet", params).embed_condition(pose)
-
-    def reference_features(
+    def features(
         self,
         params: Params,
-        latents: Float[Array, "pictures side side 3"],
+        reading: Scene,
+        encoded: Float[Array, "pictures side side 3"],
         timestep: Float[Array, ""] | float = 0.0,
     ) -> Features:
         """Return the tokens of people before CLIP's mean colour."""
-        del timestep
-        return (person_tokens(self.config, params, normalise(latents)),)
+        del reading, timestep
+        return (self.person_tokens(params, normalise(encoded)),)
 
-    def control(
-        self,
-        params: Params,
-        latents: Float[Array, "frames h w channels"],
-        timestep: Float[Array, ""],
-        pose: Float[Array, "frames h w pose_channels"],
-    ) -> Float[Array, "frames h w pose_channels"]:
-        """Return the skeletons' features: both ControlNets read tokens, hence run in `denoise`."""
-        del params, latents, timestep
-        return pose
+    def person_tokens(
+        self, params: Params, pixels: Float[Array, "pictures side side 3"]
+    ) -> Float[Array, "pictures tokens width"]:
+        """Return the tokens of normalised pictures in which the scene is 0."""
+        encoder = self._bind("image_encoder", params)
+        return encoder.project(encoder.hidden(pixels))
 
-    def denoise(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...] | None,
-        control: Float[Array, "batch frames h w pose_channels"],
-    ) -> Float[Array, "batch frames h w channels"]:
-        """Predict the noise of windows; None for references is the unconditional half."""
-        if references is None:
-            own = params[CONTEXT][NULL]
-            context = jnp.broadcast_to(own, (*latents.shape[:2], *own.shape))
-        else:
-            own = params[SCENE][TOKENS]
-            context = frame_context(references, latents.shape[1])
-        own = jnp.broadcast_to(own, (len(latents), *own.shape))
-        return self.predict(params, latents, timesteps, context, own, control)
+    def null_tokens(self, params: Params) -> Float[Array, "tokens width"]:
+        """Return the tokens of a picture without a person, those that are stored."""
+        side = self.config.image_encoder.image_size
+        return self.person_tokens(params, jnp.zeros((1, side, side, 3)))[0]
 
-    def denoise_branches(
-        self,
-        params: Params,
-        latents: Float[Array, "batch frames h w channels"],
-        timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...],
-        control: Float[Array, "batch frames h w pose_channels"],
-    ) -> tuple[Float[Array, "batch frames h w channels"], ...]:
-        """Predict the noise of windows without and with references, by one call."""
-        context = frame_context(references, latents.shape[1])
-        context = jnp.concatenate([null_context(params, context).astype(context.dtype), context])
-        halves = (params[CONTEXT][NULL], params[SCENE][TOKENS])
-        own = jnp.stack([half.astype(context.dtype) for half in halves])
-        predicted = self.predict(
-            params, jnp.concatenate([latents] * 2), jnp.tile(timesteps, 2), context,
-            jnp.repeat(own, len(latents), axis=0), jnp.concatenate([control] * 2),
-        )  # fmt: skip
-        return tuple(jnp.split(predicted, 2))
+    def pose(
+        self, params: Params, pictures: Float[Array, "frames height width 3"]
+    ) -> Float[Array, "frames h w channels"]:
+        """Return the pose ControlNet's features of skeletons in [0, 1]."""
+        return self._bind("pose_controlnet", params).embed_condition(pictures)
 
     def predict(
         self,
         params: Params,
+        reading: Scene,
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
-        context: Float[Array, "batch frames tokens width"],
-        background_context: Float[Array, "batch own_tokens width"],
+        references: References,
         pose: Float[Array, "batch frames h w pose_channels"],
-    ) -> Float[Array, "batch frames h w channels"]:
+        *,
+        is_guided: bool,
+    ) -> tuple[Float[Array, "batch frames h w channels"], ...]:
+        """Predict the noise of windows; both halves of guidance are one batch."""
+        batch, frames = latents.shape[:2]
+        context = frame_context(references, frames)
+        own = reading.tokens[None].astype(context.dtype)
+        if is_guided:
+            context = jnp.concatenate([null_context(params, context), context])
+            own = jnp.concatenate([params[CONTEXT][NULL][None].astype(own.dtype), own])
+        halves = len(own)
+        predicted = self._denoise(
+            params, reading.latents, jnp.concatenate([latents] * halves),
+            jnp.tile(timesteps, halves), context, jnp.repeat(own, batch, axis=0),
+            jnp.concatenate([pose] * halves),
+        )  # fmt: skip
+        return tuple(jnp.split(predicted, halves))
+
+    def _denoise(self, params, background, latents, timesteps, context, own, pose):
         """Predict the noise of windows.
 
-        Args:
-            params: Parameters with the reference's scene.
-            latents: Noisy latents.
-            timesteps: Training indices, one per window.
-            context: What denoiser and pose ControlNet read.
-            background_context: What the background ControlNet reads: no calibrated pictures, for
-                the scene stays where it is.
-            pose: Features of the skeletons.
+        Denoiser and pose ControlNet read `context`, which each frame has for itself; the background
+        ControlNet reads `own`, without calibrated pictures, for the scene stays where it is.
         """
         frames = latents.shape[1]
         images = latents.reshape(-1, *latents.shape[2:])
         times = jnp.repeat(timesteps, frames)
-        pose_net = self._bind("pose_controlnet", params)
-        of_pose = pose_net.residuals(
+        of_pose = self._bind("pose_controlnet", params).residuals(
             images, times, pose.reshape(-1, *pose.shape[2:]),
             context.reshape(-1, *context.shape[2:]), frames,
         )  # fmt: skip
-        background_net = self._bind("background_controlnet", params)
-        features = background_net.embed_condition(params[SCENE][LATENTS][None])
-        of_background = background_net.residuals(
+        controlnet = self._bind("background_controlnet", params)
+        features = controlnet.embed_condition(background[None])
+        of_background = controlnet.residuals(
             images, times, jnp.broadcast_to(features, (len(images), *features.shape[1:])),
-            jnp.repeat(background_context, frames, axis=0), frames,
+            jnp.repeat(own, frames, axis=0), frames,
         )  # fmt: skip
         scales = (self.config.pose_scale, self.config.background_scale)
         return self._bind("unet", params)(

@@ -1,6 +1,5 @@
 """Where the denoiser looks: what points of one frame attend to in the pictures that it reads."""
 
-import dataclasses
 import functools
 
 import jax
@@ -8,20 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.animators.clip import clip_table, clip_windows, sample_clip, start_clip, window_reader
-from tpc_jax.animators.encoding import CanvasClip, encode_clip
-from tpc_jax.animators.interface import ReferenceReader
-from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.animators.references import ClipReferences, Keys, most_groups
+from tpc_jax.animators.base import Reading
+from tpc_jax.animators.plan import Plan, Program
+from tpc_jax.animators.reading import CanvasClip, read_clip
+from tpc_jax.animators.references import ClipReferences, Keys
+from tpc_jax.animators.run import pose_of, sample, start_latents, window_reader
 from tpc_jax.model.params import Params
-from tpc_jax.sampler.loop import step_rows
+from tpc_jax.sampler.table import row_of
 
 
 def attention_maps(
-    animator: ReferenceReader,
+    plan: Plan,
     params: Params,
+    reading: Reading,
     clip: CanvasClip,
-    options: AnimateOptions,
     *,
     frame: int,
     step: int,
@@ -35,55 +34,54 @@ def attention_maps(
     the share of its attention that does not stay with the frame's own tokens.
 
     Args:
-        animator: The model's functions.
-        params: The model's parameters, with what is read of the reference.
+        plan: The run, of a `ReferenceAttentionAnimator`, with groups of one frame, so that each
+            frame reads its own calibrated picture.
+        params: The model's parameters.
+        reading: What is read of the reference.
         clip: The pictures.
-        options: Denoising options; the group size is taken as 1, so that each frame reads its own
-            calibrated picture.
         frame: The frame that looks.
         step: The denoising step at which it looks, from 0.
         points: (x, y) of the points that look, in pixels of the canvas.
 
     Raises:
-        ValueError: There is no such frame or step, or a point lies outside the canvas.
+        ValueError: There is no such frame or step, or a point lies outside the canvas; or frames
+            share calibrated pictures.
     """
-    options = dataclasses.replace(options.resolve(animator), group_size=1)
-    table = clip_table(animator, options)
-    shares = (points + 0.5) / animator.image_size[::-1]
-    if not 0 <= frame < len(clip.pose) or not 0 <= step < len(table.timestep):
+    program, size = plan.program, plan.animator.canvas.size
+    shares = (points + 0.5) / size[::-1]
+    if not 0 <= frame < program.num_frames or not 0 <= step < plan.num_steps:
         raise ValueError(
-            f"frame must be in 0...{len(clip.pose) - 1} and step in "
-            f"0...{len(table.timestep) - 1}, got {frame} and {step}"
+            f"frame must be in 0...{program.num_frames - 1} and step in "
+            f"0...{plan.num_steps - 1}, got {frame} and {step}"
         )
     if (shares < 0).any() or (shares >= 1).any():
         raise ValueError(f"points must lie on the canvas, got {points.tolist()}")
-    conditions = encode_clip(animator, params, clip, options)
-    latents = start_clip(animator, params, len(clip.pose), options)
-    before = sample_clip(animator, params, conditions, options, latents)
+    if program.group_size != 1:
+        raise ValueError(f"plan must have groups of 1 frame, got {program.group_size}")
+    conditions = read_clip(plan, params, reading, clip)
+    latents = start_latents(plan, conditions)
+    before = sample(plan, params, conditions, latents)
     for _ in range(step):
         latents = next(before)
-    row = jax.tree.map(lambda column: column[step], step_rows(table))
-    look = _jit_look(animator, options, len(clip.pose), frame, tuple(map(tuple, shares.tolist())))
-    weights = look(params, conditions, latents, row)
-    return _maps(animator, weights, conditions.references, frame)
+    look = _jit_look(program, frame, tuple(map(tuple, shares.tolist())))
+    key, row = jax.random.key(plan.seed), row_of(plan.table, step)
+    weights = look(params, conditions, key, latents, row)
+    return _maps(plan.animator, weights, conditions.references, frame)
 
 
 @functools.lru_cache
-def _jit_look(animator, options: AnimateOptions, num_frames: int, frame: int, shares):
+def _jit_look(program: Program, frame: int, shares):
     """Compile the first window that holds a frame, up to the weights of a few points."""
-    windows = clip_windows(animator, num_frames, options).frames
+    windows = program.windows.frames
     window = windows[(windows == frame).any(axis=1).argmax()]
-    slots = most_groups(np.minimum(windows, num_frames - 1), options.group_size)
 
-    def look(params, conditions, latents, row):
+    def look(params, conditions, key, latents, row):
         frames = jnp.asarray(window)
-        read = window_reader(animator, params, conditions, row, options, slots)(frames)
-        timestep = row.timestep.astype(jnp.float32)
-        pose = conditions.pose[jnp.minimum(frames, num_frames - 1)]
-        control = animator.control(params, latents[frames], timestep, pose)
-        control = jax.tree.map(lambda x: x[None], control)
-        return animator.attention_weights(
-            params, latents[frames][None], timestep[None], read, control,
+        read = window_reader(program, params, conditions, key, row)
+        timesteps = jnp.asarray(row.timestep, jnp.float32)[None]
+        return program.animator.attention_weights(
+            params, conditions.reading, latents[frames][None], timesteps, read(frames),
+            pose_of(conditions, frames)[None],
             image=int((window == frame).argmax()), points=np.array(shares),
         )  # fmt: skip
 
@@ -93,7 +91,7 @@ def _jit_look(animator, options: AnimateOptions, num_frames: int, frame: int, sh
 def _maps(animator, weights, references: ClipReferences, frame: int):
     """Lay the weights of every transformer's keys out on the canvas and average them."""
     layers = []
-    for parts, seen, grid in zip(weights, references.visible, animator.token_grids, strict=True):
+    for parts, seen, grid in zip(weights, references.visible, animator.readers, strict=True):
         if parts is None:
             continue
         places: list[Keys | None] = [None] * (len(parts) - 1)
@@ -101,7 +99,7 @@ def _maps(animator, weights, references: ClipReferences, frame: int):
             calibrated = zip(*seen.calibrated, strict=True)
             places = [seen.reference, *(Keys(p[frame], b[frame]) for p, b in calibrated)]
         spread = [_spread(part, keys, grid) for part, keys in zip(parts[1:], places, strict=True)]
-        layers.append(_enlarge(np.stack(spread), animator.image_size))
+        layers.append(_enlarge(np.stack(spread), animator.canvas.size))
     return np.mean(layers, axis=0)
 
 

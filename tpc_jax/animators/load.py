@@ -1,13 +1,20 @@
-"""From a name or a folder to an animator with its parameters."""
+"""From a name or a folder to a model: an animator with its parameters."""
 
+import dataclasses
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
 
-from tpc_jax.animators import animateanyone, disco, dreampose, magicanimate, tiny
-from tpc_jax.animators.interface import Animator
+from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator, AnimateAnyoneConfig
+from tpc_jax.animators.base import Animator, SystemConfig
+from tpc_jax.animators.disco import DiscoAnimator, DiscoConfig
+from tpc_jax.animators.dreampose import DreamPoseAnimator, DreamPoseConfig
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.animators.tiny import TinyAnimator, TinyConfig
 from tpc_jax.errors import UserError
 from tpc_jax.io.tokenizer import prompt_ids
 from tpc_jax.model.checkpoint import load_params, read_config
@@ -15,42 +22,37 @@ from tpc_jax.model.params import Params
 
 EMBEDDED = "tiny"
 TOKENIZER = "tokenizer"
-# Where an animator's module keeps its parts: configuration, functions, networks.
-SYSTEMS = {
-    "tiny": (tiny.TinyConfig, tiny.TinyAnimator, tiny.networks),
-    "magicanimate": (
-        magicanimate.MagicAnimateConfig,
-        magicanimate.MagicAnimateAnimator,
-        magicanimate.networks,
-    ),
-    "animateanyone": (
-        animateanyone.AnimateAnyoneConfig,
-        animateanyone.AnimateAnyoneAnimator,
-        animateanyone.networks,
-    ),
-    "dreampose": (dreampose.DreamPoseConfig, dreampose.DreamPoseAnimator, dreampose.networks),
-    "disco": (disco.DiscoConfig, disco.DiscoAnimator, disco.networks),
+# What a stored model may be.
+SYSTEMS: dict[str, tuple[type[SystemConfig], type[Animator]]] = {
+    "tiny": (TinyConfig, TinyAnimator),
+    "magicanimate": (MagicAnimateConfig, MagicAnimateAnimator),
+    "animateanyone": (AnimateAnyoneConfig, AnimateAnyoneAnimator),
+    "dreampose": (DreamPoseConfig, DreamPoseAnimator),
+    "disco": (DiscoConfig, DiscoAnimator),
 }
 
 
-class LoadedModel(NamedTuple):
-    """A stored model.
+class Model(NamedTuple):
+    """A model that animates.
 
     Attributes:
         animator: Its functions.
         params: Its parameters.
+        prompt: Tokens of a text to animate by; None is the empty one.
     """
 
     animator: Animator
     params: Params
+    prompt: Int[np.ndarray, "1 tokens"] | None = None
 
 
-def load_animator(
+def load(
     model: str | Path = EMBEDDED,
     dtype: jnp.dtype | type | str = jnp.float32,
+    *,
     prompt: str | None = None,
     size: tuple[int, int] | None = None,
-) -> LoadedModel:
+) -> Model:
     """Load a stored model.
 
     Args:
@@ -64,29 +66,35 @@ def load_animator(
             prompts, or makes no pictures of this size.
     """
     directory = model_folder(model)
-    config = read_config(directory)
-    name = config.pop("animator", None)
+    animator = _animator(directory, size)
+    params = load_params(directory, animator.networks(), jnp.dtype(dtype))
+    if prompt is None:
+        # It embeds prompts and does nothing else.
+        params.pop("text_encoder", None)
+        return Model(animator, params)
+    if "text_encoder" not in params:
+        raise UserError(f"{directory}: reads no prompts; leave out the prompt")
+    ids = prompt_ids(directory / TOKENIZER, [prompt], animator.config.context_tokens)
+    return Model(animator, params, ids)
+
+
+def _animator(directory: Path, size: tuple[int, int] | None) -> Animator:
+    """Read what a folder holds."""
+    values = read_config(directory)
+    name = values.pop("animator", None)
     if name not in SYSTEMS:
         known = ", ".join(SYSTEMS)
         raise UserError(f"{directory}: animator {name!r} is unknown; known: {known}")
-    make_config, make_animator, networks = SYSTEMS[name]
-    if size is not None:
-        if not isinstance(config.get("image_size"), list):
-            raise UserError(f"{directory}: makes pictures of one size; leave out the size")
-        config["image_size"] = size
+    make_config, make_animator = SYSTEMS[name]
+    if size is not None and make_animator.fixed_size:
+        raise UserError(f"{directory}: makes pictures of one size; leave out the size")
     try:
-        animator = make_animator(make_config.from_dict(config))
+        config = make_config.from_dict(values)
+        return make_animator(
+            config if size is None else dataclasses.replace(config, image_size=size)
+        )
     except (TypeError, ValueError) as error:
         raise UserError(f"{directory}: {error}") from error
-    params = load_params(directory, networks(animator.config), jnp.dtype(dtype))
-    if prompt is not None:
-        if "text_encoder" not in params:
-            raise UserError(f"{directory}: reads no prompts; leave out the prompt")
-        ids = prompt_ids(directory / TOKENIZER, [prompt], animator.config.context_tokens)
-        params = magicanimate.with_prompt(animator.config, params, ids)
-    # It has done its work.
-    params.pop("text_encoder", None)
-    return LoadedModel(animator, params)
 
 
 def model_folder(model: str | Path) -> Path:

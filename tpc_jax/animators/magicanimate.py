@@ -4,40 +4,34 @@ Sources: MagicAnimate `pipeline_animation.py`, `animation.py`; TPC's variant of 
 """
 
 import dataclasses
-import functools
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from tpc_jax.animators.base import ReferenceAttentionAnimator
-from tpc_jax.animators.references import Features
+from tpc_jax.animators.base import (
+    CONTEXT,
+    Features,
+    ReferenceAttentionAnimator,
+    References,
+    SystemConfig,
+    jitted,
+    repeated,
+    stored_array,
+)
+from tpc_jax.animators.habits import Habits
 from tpc_jax.conditioning.pose_pictures import PoseKind
 from tpc_jax.model import params as P
-from tpc_jax.model.attention import ReferenceTokens
-from tpc_jax.model.config import (
-    Config,
-    ControlNetConfig,
-    MotionConfig,
-    TextConfig,
-    UNetConfig,
-    VAEConfig,
-)
+from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig
 from tpc_jax.model.controlnet import ControlNet
 from tpc_jax.model.params import Network, Params
 from tpc_jax.model.reference_unet import AppearanceEncoder
 from tpc_jax.model.text import TextEncoder
 from tpc_jax.model.unet import UNet
 from tpc_jax.model.vae import VAE
-from tpc_jax.sampler.schedule import ScheduleConfig
 
 EMPTY_PROMPT = "empty_prompt"
-PROMPT = "prompt"
-
-# One array per skip connection and one for the mid block.
-Residuals = tuple[Float[Array, "batch frames _h _w _channels"], ...]
 
 
 def _unet() -> UNetConfig:
@@ -49,176 +43,145 @@ def _appearance_encoder() -> UNetConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class MagicAnimateConfig(Config):
+class MagicAnimateConfig(SystemConfig):
     """Sizes and defaults of MagicAnimate; the defaults are those of the published files.
 
     Attributes:
-        vae: The autoencoder.
-        unet: The denoiser, spatial layers and motion modules in one tree.
         controlnet: The branch that reads the DensePose picture.
         appearance_encoder: The network whose normed tokens the denoiser reads.
         text_encoder: None leaves it out; the empty prompt's embedding is stored in any case.
         context_tokens: Tokens of a prompt's embedding.
-        schedule: The diffusion process.
-        image_size: Side of the square pictures in pixels.
-        window_length: Frames denoised together.
-        window_overlap: Frames that neighbouring windows share.
-        guidance_scale: Default weight of classifier-free guidance.
-        num_steps: Default number of denoising steps.
     """
 
-    NESTED: ClassVar = {
-        "vae": VAEConfig,
-        "unet": UNetConfig,
-        "controlnet": ControlNetConfig,
-        "appearance_encoder": UNetConfig,
-        "text_encoder": TextConfig,
-        "schedule": ScheduleConfig,
-    }
-
-    vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
     unet: UNetConfig = dataclasses.field(default_factory=_unet)
     controlnet: ControlNetConfig = dataclasses.field(default_factory=ControlNetConfig)
     appearance_encoder: UNetConfig = dataclasses.field(default_factory=_appearance_encoder)
     text_encoder: TextConfig | None = None
     context_tokens: int = 77
-    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
-    image_size: int = 512
-    window_length: int = 16
-    window_overlap: int = 4
-    guidance_scale: float = 7.5
-    num_steps: int = 25
+    guidance_scale: tuple[float, ...] = (7.5,)
 
 
-@functools.lru_cache
-def networks(config: MagicAnimateConfig) -> dict[str, Network]:
-    """Describe the networks that `config` wires together.
+class Texts(NamedTuple):
+    """The embeddings of two texts.
 
-    "context" is no network but a stored array: the embedding of the empty prompt, so that a model
-    runs without its text encoder.
+    Attributes:
+        empty: Of the empty prompt, which the unconditional half reads.
+        prompt: Of a prompt, which the conditional half and the pictures read; None: the empty one.
     """
-    context = (config.context_tokens, config.unet.cross_attention_dim)
-    described = {
-        "vae": P.abstract(VAE, config.vae),
-        "unet": P.abstract(UNet, config.unet),
-        "controlnet": P.abstract(ControlNet, config.controlnet),
-        "appearance_encoder": P.abstract(AppearanceEncoder, config.appearance_encoder),
-        "context": Network(None, {EMPTY_PROMPT: jax.ShapeDtypeStruct(context, jnp.float32)}),
-    }
-    if config.text_encoder is not None:
-        described["text_encoder"] = P.abstract(TextEncoder, config.text_encoder)
-    return described
 
+    empty: Float[Array, "tokens width"]
+    prompt: Float[Array, "tokens width"] | None = None
 
-def with_prompt(
-    config: MagicAnimateConfig, params: Params, ids: Int[np.ndarray, "1 tokens"]
-) -> Params:
-    """Return the parameters with a prompt's embedding, which the conditional half then reads.
-
-    Args:
-        config: A configuration with a text encoder.
-        params: Parameters with a text encoder.
-        ids: The prompt's tokens.
-    """
-    encoder = networks(config)["text_encoder"]
-    embed = jax.jit(lambda params, ids: P.bind(encoder, params)(ids)[0])
-    prompt = embed(params["text_encoder"], jnp.asarray(ids))
-    return {**params, "context": {**params["context"], PROMPT: prompt}}
+    @property
+    def read(self) -> Float[Array, "tokens width"]:
+        """What the conditional half reads."""
+        return self.empty if self.prompt is None else self.prompt
 
 
 @dataclasses.dataclass(frozen=True)
 class MagicAnimateAnimator(ReferenceAttentionAnimator):
-    """The pure functions of MagicAnimate, closed over its configuration.
+    """MagicAnimate; its ControlNet reads the DensePose rendering itself.
 
-    Texts come with the parameters: `params["context"]` holds the empty prompt and, where one was
-    given, the prompt (see `with_prompt`). The unconditional half reads the empty prompt.
-
-    Attributes:
-        config: Sizes and defaults.
-        features_depend_on_t: The appearance encoder sees the timestep, so features are encoded
-            anew at every step.
-        pose_kind: The ControlNet reads the DensePose rendering itself.
+    The appearance encoder sees the timestep, so features are encoded anew at every step.
     """
 
     config: MagicAnimateConfig = dataclasses.field(default_factory=MagicAnimateConfig)
-    features_depend_on_t: ClassVar[bool] = True
     pose_kind: ClassVar[PoseKind] = "densepose"
+    encodes_every_step: ClassVar[bool] = True
+    habits: ClassVar[Habits] = Habits(closed_windows=True, tiled_noise=True, pad_to_window=True)
 
-    @property
     def networks(self) -> dict[str, Network]:
-        """The networks that the configuration describes."""
-        return networks(self.config)
+        """Describe the networks; "context" is the stored embedding of the empty prompt.
 
-    def pose_features(
-        self, params: Params, pose: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames h w pose_channels"]:
-        """Return the ControlNet's features of DensePose pictures in [0, 1]."""
-        return self._bind("controlnet", params).embed_condition(pose)
+        With it a model runs without its text encoder.
+        """
+        config = self.config
+        described = {
+            "vae": P.abstract(VAE, config.vae),
+            "unet": P.abstract(UNet, config.unet),
+            "controlnet": P.abstract(ControlNet, config.controlnet),
+            "appearance_encoder": P.abstract(AppearanceEncoder, config.appearance_encoder),
+            CONTEXT: stored_array(
+                EMPTY_PROMPT, config.context_tokens, config.unet.cross_attention_dim
+            ),
+        }
+        if config.text_encoder is not None:
+            described["text_encoder"] = P.abstract(TextEncoder, config.text_encoder)
+        return described
 
-    def reference_features(
+    def read_reference(
         self,
         params: Params,
-        latents: Float[Array, "pictures h w channels"],
+        image: UInt8[np.ndarray, "height width 3"],
+        mask: Bool[np.ndarray, "height width"],
+        prompt: Int[np.ndarray, "1 tokens"] | None = None,
+    ) -> Texts:
+        """Return the embeddings of the prompt and of the empty one; a prompt needs its encoder."""
+        del image, mask
+        empty = params[CONTEXT][EMPTY_PROMPT]
+        if prompt is None:
+            return Texts(empty)
+        return Texts(empty, jitted(self, "_embed")(params, prompt)[0])
+
+    def _embed(self, params: Params, prompt) -> Float[Array, "1 tokens width"]:
+        return self._bind("text_encoder", params)(prompt)
+
+    def features(
+        self,
+        params: Params,
+        reading: Texts,
+        encoded: Float[Array, "pictures h w channels"],
         timestep: Float[Array, ""] | float,
     ) -> Features:
         """Return what the denoiser reads of clean latents at one timestep."""
-        count = len(latents)
+        count = len(encoded)
         encoder = self._bind("appearance_encoder", params)
-        return encoder(latents, jnp.full(count, timestep), _repeat(self._prompt(params), count))
+        return encoder(encoded, jnp.full(count, timestep), repeated(reading.read, count))
 
-    def control(
+    def pose(
+        self, params: Params, pictures: Float[Array, "frames height width 3"]
+    ) -> Float[Array, "frames h w channels"]:
+        """Return the ControlNet's features of DensePose pictures in [0, 1]."""
+        return self._bind("controlnet", params).embed_condition(pictures)
+
+    def predict(
         self,
         params: Params,
-        latents: Float[Array, "frames h w channels"],
-        timestep: Float[Array, ""],
-        pose: Float[Array, "frames h w pose_channels"],
-    ) -> tuple[Float[Array, "frames _h _w _channels"], ...]:
-        """Return the ControlNet's residuals, which both halves of guidance share."""
-        count = len(latents)
-        context = _repeat(self._prompt(params), count)
-        controlnet = self._bind("controlnet", params)
-        return controlnet.residuals(latents, jnp.full(count, timestep), pose, context)
-
-    def denoise_branches(
-        self,
-        params: Params,
+        reading: Texts,
         latents: Float[Array, "batch frames h w channels"],
         timesteps: Float[Array, " batch"],
-        references: tuple[ReferenceTokens | None, ...],
-        control: Residuals,
-    ) -> tuple[
-        Float[Array, "batch frames h w channels"], Float[Array, "batch frames h w channels"]
-    ]:
-        """Predict the noise of windows without and with references.
+        references: References,
+        pose: Float[Array, "batch frames h w pose_channels"],
+        *,
+        is_guided: bool,
+    ) -> tuple[Float[Array, "batch frames h w channels"], ...]:
+        """Predict the noise of windows; both halves share the ControlNet's residuals.
 
-        Without a prompt both halves read the same text, hence share the way down.
+        Without a prompt both halves read the same text, hence share the way down too.
         """
-        if PROMPT in params["context"]:
-            unconditional = self.denoise(params, latents, timesteps, None, control)
-            return unconditional, self.denoise(params, latents, timesteps, references, control)
-        return self._bind("unet", params).without_and_with(
-            latents, timesteps, context=_repeat(self._prompt(params), len(latents)),
-            references=references, residuals=_per_image(control),
-        )  # fmt: skip
+        if not is_guided or reading.prompt is not None:
+            return super().predict(
+                params, reading, latents, timesteps, references, pose, is_guided=is_guided
+            )
+        inputs = self._inputs(params, reading, latents, timesteps, references, pose)
+        return self._bind("unet", params).without_and_with(**inputs)
 
-    def _inputs(self, params, latents, timesteps, references, control):
-        """Give the unconditional half the empty prompt."""
-        text = params["context"][EMPTY_PROMPT] if references is None else self._prompt(params)
+    def _inputs(self, params, reading: Texts, latents, timesteps, references, pose):
+        batch, frames = latents.shape[:2]
+        controlnet = self._bind("controlnet", params)
+        residuals = controlnet.residuals(
+            latents.reshape(-1, *latents.shape[2:]), jnp.repeat(timesteps, frames),
+            pose.reshape(-1, *pose.shape[2:]), repeated(reading.read, batch * frames),
+        )  # fmt: skip
         return {
             "latents": latents,
             "timesteps": timesteps,
-            "context": _repeat(text, len(latents)),
+            "context": repeated(reading.read, batch),
             "references": references,
-            "residuals": _per_image(control),
+            "residuals": residuals,
         }
 
-    def _prompt(self, params: Params) -> Float[Array, "tokens width"]:
-        return params["context"].get(PROMPT, params["context"][EMPTY_PROMPT])
-
-
-def _repeat(context: Float[Array, "tokens width"], count: int):
-    return jnp.broadcast_to(context, (count, *context.shape))
-
-
-def _per_image(control: Residuals):
-    return tuple(r.reshape(-1, *r.shape[2:]) for r in control)
+    def _without(self, reading: Texts, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Give the unconditional half the empty prompt."""
+        context = repeated(reading.empty, len(inputs["latents"]))
+        return {**inputs, "references": None, "context": context}

@@ -1,5 +1,6 @@
 """What the frames of one window read of the reference and of its calibrated copies."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree, UInt32
 
+from tpc_jax.animators.base import Features, References
 from tpc_jax.conditioning.masks import Visibility
 from tpc_jax.model.attention import ReferenceTokens
-
-Features = tuple[Float[Array, "_pictures _tokens _width"] | None, ...]
 
 
 class Keys(NamedTuple):
@@ -40,16 +40,25 @@ class Visible(NamedTuple):
     calibrated: Keys
 
 
-def visible_keys(seen: Visibility) -> Visible:
-    """Leave out the keys that nobody may read: in a masked routing more than half of them."""
-    return Visible(seen.queries, _visible(seen.reference), _visible(seen.calibrated))
+def visible_keys(seen: Visibility, coverage: float | None = None) -> Visible:
+    """Leave out the keys that nobody may read: in a masked routing more than half of them.
+
+    Args:
+        seen: Who may read what.
+        coverage: Share of the tokens to make room for; None counts them.
+    """
+    parts = (_visible(bits, coverage) for bits in (seen.reference, seen.calibrated))
+    return Visible(seen.queries, *parts)
 
 
-def _visible(bits: UInt32[Array, "*pictures tokens"]) -> Keys:
-    count = num_keys(int((np.asarray(bits) != 0).sum(-1).max(initial=0)), bits.shape[-1])
-    places = np.argsort(np.asarray(bits) == 0, axis=-1, kind="stable")[..., :count]
-    kept = np.take_along_axis(np.asarray(bits), places, axis=-1)
-    return Keys(jnp.asarray(places, jnp.int32), jnp.asarray(kept))
+def _visible(bits: UInt32[Array, "*pictures tokens"], coverage: float | None) -> Keys:
+    tokens = bits.shape[-1]
+    if coverage is None:
+        most = int((np.asarray(bits) != 0).sum(-1).max(initial=0))
+    else:
+        most = math.ceil(coverage * tokens)
+    places = jnp.argsort(bits == 0, axis=-1, stable=True)[..., : num_keys(most, tokens)]
+    return Keys(places.astype(jnp.int32), jnp.take_along_axis(bits, places, axis=-1))
 
 
 def num_keys(count: int, tokens: int) -> int:
@@ -79,17 +88,13 @@ class WindowGroups(NamedTuple):
     """The propagation groups that a window touches.
 
     Attributes:
-        source: Frame of the clip that speaks for each group; padded by repeats.
+        source: Place among the stored pictures of the one that speaks for each group; padded by
+            repeats.
         slot: For each entry of the window the place of its group in `source`.
     """
 
     source: Int[Array, " groups"]
     slot: Int[Array, " window"]
-
-
-def most_groups(frames: Int[np.ndarray, "windows length"], group_size: int) -> int:
-    """Return how many groups a window touches at most."""
-    return max(len(set((window // group_size).tolist())) for window in frames)
 
 
 def window_groups(
@@ -102,9 +107,9 @@ def window_groups(
 
     Args:
         frames: Absolute frame index of the window's entries; may be traced.
-        representative: Frame that speaks for each group of the clip at this step.
+        representative: Stored picture that speaks for each group of the clip at this step.
         group_size: Frames per group.
-        num_slots: `most_groups` of all windows.
+        num_slots: How many groups a window touches at most.
     """
     groups, slot = jnp.unique(
         jnp.asarray(frames) // group_size, size=num_slots, return_inverse=True
@@ -118,7 +123,7 @@ def window_references(
     frames: Int[Array, " window"],
     groups: WindowGroups,
     encode: Callable[[PyTree[Array]], Features],
-) -> tuple[ReferenceTokens | None, ...]:
+) -> References:
     """Return what each transformer reads in one window, with a batch axis of 1.
 
     Only the pictures of the window's representatives are taken, and encoded if they must be.

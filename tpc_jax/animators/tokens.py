@@ -10,40 +10,33 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from tpc_jax.animators.base import ConfiguredAnimator
-from tpc_jax.conditioning.masks import Routing
-from tpc_jax.model.attention import ReferenceTokens, picture_of_each
+from tpc_jax.animators.base import CONTEXT, Animator, References
+from tpc_jax.model.attention import picture_of_each
 from tpc_jax.model.params import Params
+from tpc_jax.options import Routing
 
-# The stored context of the unconditional prediction, and what is read of the reference.
-CONTEXT, NULL, SCENE = "context", "null", "scene"
+# The stored context of the unconditional prediction.
+NULL = "null"
 
 
-class TokenAnimator(ConfiguredAnimator):
+class TokenAnimator(Animator):
     """What DreamPose and DisCo have in common.
 
     Attributes:
-        features_depend_on_t: Tokens serve all steps.
         routings: `open` appends the calibrated pictures' tokens to those of the reference;
             `replace` leaves the reference's out. Masks of places mean nothing to tokens.
     """
 
-    features_depend_on_t: ClassVar[bool] = False
     routings: ClassVar[tuple[Routing, ...]] = ("open", "replace")
 
     @property
-    def token_grids(self) -> tuple[tuple[int, int], ...]:
+    def readers(self) -> tuple[tuple[int, int] | None, ...]:
         """One reader, the context: a row of tokens."""
         return ((1, self.config.image_encoder.num_tokens),)
 
-    @property
-    def reads(self) -> tuple[bool, ...]:
-        """The context is read."""
-        return (True,)
-
 
 def frame_context(
-    references: tuple[ReferenceTokens | None, ...], num_frames: int
+    references: References, num_frames: int
 ) -> Float[Array, "batch frames tokens width"]:
     """Return the tokens of every frame: the reference's, then each calibrated person's.
 
@@ -65,8 +58,8 @@ def null_context(
 ) -> Float[Array, "batch frames tokens width"]:
     """Return the unconditional context, repeated to the length of another one.
 
-    Repeated tokens change nothing in attention; both predictions then are one batch.
+    Repeated tokens change nothing in attention; all predictions then are one batch.
     """
     null = params[CONTEXT][NULL]
     repeats = like.shape[-2] // len(null)
-    return jnp.broadcast_to(jnp.tile(null, (repeats, 1)), like.shape)
+    return jnp.broadcast_to(jnp.tile(null, (repeats, 1)), like.shape).astype(like.dtype)

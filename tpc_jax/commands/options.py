@@ -1,16 +1,11 @@
-"""Options that several commands share."""
+"""Options that only commands have: which files to read, which model to load."""
 
 import dataclasses
 from pathlib import Path
 from typing import Literal
 
 from tpc_jax.errors import UserError
-
-Method = Literal["lts", "all", "face", "clip"]
-Transform = Literal["similarity", "affine", "translation_scale", "rigid"]
-RoutingName = Literal["auto", "open", "masked", "union", "replace", "composite"]
-Kind = Literal["auto", "densepose", "openpose", "rgb", "uv"]
-Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
+from tpc_jax.options import MotionKind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +27,7 @@ class Inputs:
     """Person masks of the motion (npz, video or folder); decoded or drawn if left out."""
     driving_uv: Path | None = None
     """DensePose coordinates of the motion (npy), for models that read them beside a rendering."""
-    driving_kind: Kind = "auto"
+    driving_kind: MotionKind | Literal["auto"] = "auto"
     """What the motion shows."""
 
 
@@ -43,75 +38,21 @@ class GivenInputs(Inputs):
     reference: Path | None = None
     driving: Path | None = None
 
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """How the reference is fitted to the motion."""
-
-    method: Method = "lts"
-    """Keypoints that steer the fit: the best half (lts), all, the face, or one fit per clip."""
-    transform: Transform = "similarity"
-    """Kind of transform."""
-    smooth: float = 0.0
-    """Temporal smoothing of the transforms, standard deviation in frames."""
+    def __post_init__(self):
+        """Check that both are given, or neither."""
+        if (self.reference is None) != (self.driving is None):
+            raise UserError("give both --reference and --driving, or neither for a built-in person")
 
 
 @dataclasses.dataclass(frozen=True)
-class Denoising:
-    """How a clip is denoised."""
+class ModelChoice:
+    """Which model animates."""
 
-    tpc: bool = True
-    """Whether calibrated references are used."""
-    routing: RoutingName = "auto"
-    """What the denoiser reads of the calibrated picture beside the original; auto is composite, or
-    open for models that read pictures as tokens."""
-    group_size: int = 4
-    """Frames that share one calibrated picture at a step (iterative propagation)."""
-    propagation: Literal["random", "first"] = "random"
-    """How the group's picture is chosen at each step."""
-    steps: int | None = None
-    """Denoising steps; the model's own number if left out."""
-    guidance_scale: tuple[float, ...] | None = None
-    """Classifier-free guidance, 1 means off; the model's own value if left out. DreamPose takes two
-    numbers: of the reference and of the pose."""
-    sampler: Literal["ddim", "plms"] | None = None
-    """How a step is taken; the model's own way if left out."""
-    seed: int = 0
-    """Seed of the noise and of the propagation."""
-    window_stride: int = 1
-    """Levels of closed windows: of neighbouring frames, of every second one, of every fourth."""
-    closed_windows: bool = False
-    """Let the last window wrap around to the first frames, as the published samplers do."""
-    tiled_noise: bool = False
-    """Repeat the start noise of one window over the clip, as the published samplers do."""
-    pad_to_window: bool = False
-    """Repeat the last frame up to a multiple of the window's length, as the published samplers
-    do."""
-    blend_background: bool = False
-    """Show the reference outside the people; for still backgrounds."""
-    stretch_levels: bool = False
-    """Stretch every finished frame from black to white, as DreamPose's release does."""
-    interpolate: int = 1
-    """Decode this many times as many frames, the ones between as blends of latents."""
-    blend: Literal["linear", "spherical"] = "linear"
-    """How latents are blended."""
-    cache_gib: float = 4.0
-    """Most memory for reference features that serve all steps; beyond it they are encoded anew."""
-
-    def options(self):
-        """Return the pipeline's options."""
-        from tpc_jax.animators.options import AnimateOptions
-
-        for name in ("group_size", "steps", "window_stride", "interpolate"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1")
-        if self.window_stride > 1 and not self.closed_windows:
-            raise UserError("--window-stride needs --closed-windows")
-        if self.interpolate > 1 and self.blend_background:
-            raise UserError("--interpolate and --blend-background exclude each other")
-        values = dataclasses.asdict(self)
-        values["cache_bytes"] = int(values.pop("cache_gib") * 2**30)
-        routing = values.pop("routing") if values.pop("tpc") else None
-        values.pop("routing", None)
-        return AnimateOptions(routing=routing, policy=values.pop("propagation"), **values)
+    model: str = "tiny"
+    """"tiny", the embedded model, or the folder of a trained or converted one."""
+    prompt: str | None = None
+    """Text for models that read one; empty if left out."""
+    size: str | None = None
+    """Size of the pictures as WIDTHxHEIGHT, for models that allow several."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type to compute in; auto takes bfloat16 on accelerators."""

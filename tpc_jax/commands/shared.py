@@ -1,17 +1,14 @@
 """What the commands have in common: reading inputs and settings, showing progress."""
 
 import contextlib
-import json
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import get_args
 
 from tqdm import tqdm
 
-from tpc_jax.commands.options import Fit, Inputs
+from tpc_jax.commands.options import Inputs, ModelChoice
 from tpc_jax.errors import UserError
 
 
@@ -28,35 +25,27 @@ def choices(option: str, text: str, kind) -> tuple:
     return values
 
 
-def read_settings(path: Path) -> dict:
-    """Read a TOML or JSON file of settings.
-
-    Raises:
-        UserError: The file is missing or malformed.
-    """
-    try:
-        text = path.read_text()
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError:
-        raise UserError(f"{path}: cannot be read; check the path") from None
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; mend the file") from error
-
-
 def read_inputs(inputs: Inputs):
     """Read the reference and the motion."""
-    from tpc_jax.animate import load_reference
-    from tpc_jax.pose.reading import read_driving
+    from tpc_jax.pose.reading import read_motion, read_reference
 
-    reference = load_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
-    driving = read_driving(
+    reference = read_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
+    motion = read_motion(
         inputs.driving,
         kind=inputs.driving_kind,
         keypoints_path=inputs.driving_keypoints,
         masks_path=inputs.target_masks,
         uv_path=inputs.driving_uv,
     )
-    return reference, driving
+    return reference, motion
+
+
+def load_model(choice: ModelChoice):
+    """Load the model that was chosen."""
+    from tpc_jax.animators.load import load
+
+    dtype = choose_dtype(choice.dtype)
+    return load(choice.model, dtype, prompt=choice.prompt, size=parse_size(choice.size))
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -80,15 +69,6 @@ def choose_dtype(name: str) -> str:
     if name != "auto":
         return name
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-
-
-def fit_clip(reference, driving, fit: Fit):
-    """Calibrate the reference to every frame of the motion."""
-    from tpc_jax.animate import calibrate_clip
-
-    return calibrate_clip(
-        reference, driving, method=fit.method, model=fit.transform, smooth_sigma=fit.smooth
-    )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ from typing import Literal
 from tqdm import tqdm
 
 from tpc_jax.commands.options import Case, Denoising, RoutingName, Transform
-from tpc_jax.commands.shared import choices, choose_dtype, read_settings, stage
+from tpc_jax.commands.settings import read_settings
+from tpc_jax.commands.shared import choices, choose_dtype, stage
 from tpc_jax.errors import UserError
 
 

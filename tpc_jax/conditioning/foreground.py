@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from tpc_jax.conditioning.canvas import crop_to_aspect, fit_images, to_coverage
+from tpc_jax.conditioning.canvas import Canvas, crop_to_aspect, to_coverage
 from tpc_jax.conditioning.clip_pixels import MEAN
 from tpc_jax.io.resampling import Filter, resize_8bit, torch_cubic_weights
 
@@ -37,19 +37,19 @@ def foreground(
 
 
 def scene(
-    image: UInt8[np.ndarray, "height width 3"], mask: Mask, size: tuple[int, int]
-) -> Float[np.ndarray, "{size[0]} {size[1]} 3"]:
+    image: UInt8[np.ndarray, "height width 3"], mask: Mask, canvas: Canvas
+) -> Float[np.ndarray, "{canvas.size[0]} {canvas.size[1]} 3"]:
     """Return the central piece of a picture in [-1, 1] with mid grey in place of the people.
 
     Args:
         image: RGB picture.
         mask: Where the people are in it.
-        size: (height, width) wanted.
+        canvas: Where it goes, by cropping.
 
     Source: DisCo's data set: `reference_img_controlnet` in evaluation.
     """
-    pixels = fit_images(image, size, fit="crop").astype(np.float32) / np.float32(127.5) - 1
-    return pixels * (1 - _soft(mask, size, "bilinear"))
+    pixels = canvas.pictures(image).astype(np.float32) / np.float32(127.5) - 1
+    return pixels * (1 - _soft(mask, canvas.size, "bilinear"))
 
 
 def _soft(masks: Mask, size: tuple[int, int], method: Filter):

@@ -4,13 +4,44 @@ A query reads a key when they share a bit, so that a routing is nothing but a ch
 (queries x keys) array is never built.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-Routing = Literal["open", "masked", "union", "replace", "composite"]
+from tpc_jax.options import Routing
+
+
+class RoutingFacts(NamedTuple):
+    """What a routing means for what is encoded.
+
+    Attributes:
+        reads_reference: Whether the reference is read beside the calibrated pictures.
+        is_pasted: Whether the calibrated people are pasted into one picture.
+        hides: Whether visibility bits say who may read what.
+    """
+
+    reads_reference: bool = True
+    is_pasted: bool = False
+    hides: bool = False
+
+
+# * `open`: everything is visible.
+# * `masked`: a person's calibrated tokens are read from inside that person's target mask, the
+#   reference's background from outside every target mask.
+# * `union`: as `masked`, and the reference's people are read from inside any target mask.
+# * `replace`: the calibrated picture is read in place of the reference.
+# * `composite`: as `replace`, and the calibrated people are pasted over the reference's scene.
+# None leaves calibrated pictures out.
+ROUTINGS: dict[Routing | None, RoutingFacts] = {
+    None: RoutingFacts(),
+    "open": RoutingFacts(),
+    "masked": RoutingFacts(hides=True),
+    "union": RoutingFacts(hides=True),
+    "replace": RoutingFacts(reads_reference=False),
+    "composite": RoutingFacts(reads_reference=False, is_pasted=True),
+}
 
 # Every query and every token without restriction.
 EVERYONE = 1
@@ -38,52 +69,23 @@ class Visibility(NamedTuple):
 
 def visibility(
     routing: Routing,
-    target_masks: Float[Array, "people frames height width"],
-    calibrated_masks: Float[Array, "people pictures height width"],
-    reference_masks: Float[Array, "people height width"],
-    grid: tuple[int, int],
-) -> Visibility | None:
-    """Return the bits of a routing on a token grid, or None where everything is visible.
-
-    * `masked`: a person's calibrated tokens are read from inside that person's target mask, the
-      reference's background from outside every target mask.
-    * `union`: as `masked`, and the reference's people are read from inside any target mask.
-    * `open`, `replace`, `composite`: everything is visible.
+    target: Float[Array, "people frames tokens"],
+    calibrated: Float[Array, "people pictures tokens"],
+    reference: Float[Array, "people tokens"],
+) -> Visibility:
+    """Return the bits of a routing that hides something.
 
     Args:
-        routing: Name of the routing.
-        target_masks: Where each person is in the driving frames, in [0, 1].
-        calibrated_masks: Where each person is in the calibrated pictures, in [0, 1].
-        reference_masks: Where each person is in the reference, in [0, 1].
-        grid: Height and width of the token grid.
+        routing: `masked` or `union` (see `ROUTINGS`).
+        target: Share of every token that each person covers in the driving frames (see `pool`).
+        calibrated: The same in the calibrated pictures.
+        reference: The same in the reference.
 
     Raises:
         ValueError: More people than bits.
 
     Source: TPC's released `mutual_self_attention.py` for `masked`, with its threshold and its mean
         over people for the background; `union` is our own.
-    """
-    masks = (target_masks, calibrated_masks, reference_masks)
-    if not is_restricted(routing):
-        return None
-    return cell_visibility(routing, *(pool(m, grid) for m in masks))
-
-
-def is_restricted(routing: Routing | None) -> bool:
-    """Tell whether a routing hides anything from anybody."""
-    return routing in ("masked", "union")
-
-
-def cell_visibility(
-    routing: Routing,
-    target: Float[Array, "people frames tokens"],
-    calibrated: Float[Array, "people pictures tokens"],
-    reference: Float[Array, "people tokens"],
-) -> Visibility:
-    """Return the bits of a restricted routing from `pool`ed masks.
-
-    Raises:
-        ValueError: More people than bits.
     """
     if len(target) > MAX_PEOPLE:
         raise ValueError(f"routing {routing} serves {MAX_PEOPLE} people, got {len(target)}")

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tpc_jax._types import Keypoints
-from tpc_jax.conditioning.canvas import Fit, fit_images, fit_parts, placement_on
+from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.conditioning.pose_maps import PART_COLORS, draw_skeleton_lines
 from tpc_jax.conditioning.uv import fit_uv
 from tpc_jax.errors import UserError
@@ -20,46 +20,45 @@ PoseKind = Literal["house", "densepose", "dwpose", "openpose", "uv"]
 
 
 def pose_pictures(
-    driving: Driving,
-    size: tuple[int, int],
-    kind: PoseKind = "house",
-    num_people: int = 1,
-    *,
-    fit: Fit = "letterbox",
+    driving: Driving, canvas: Canvas, kind: PoseKind = "house", num_people: int = 1
 ) -> UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"]:
     """Return the motion as an animator wants to see it.
 
     Args:
         driving: The motion.
-        size: (height, width) of the canvas.
+        canvas: Where it goes; DensePose coordinates are always stretched onto it.
         kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
             DensePose rendering itself, or part maps painted as one. "dwpose": the people of a
             keypoint file as DWPose draws them, else the skeleton rendering itself, else skeletons
             of the bodies alone. "openpose": skeletons as OpenPose draws them. "uv": DensePose
             coordinates in [0, 1], no picture.
         num_people: People that DWPose draws, the surest ones.
-        fit: How it comes onto the canvas.
 
     Raises:
         UserError: A DensePose rendering or its coordinates are wanted and the motion has none.
     """
     if kind == "uv":
-        return _coordinates(driving, size)
+        return _coordinates(driving, canvas.size)
     if kind == "densepose":
-        return _densepose_pictures(driving, size)
+        return _densepose_pictures(driving, canvas)
     if kind == "dwpose":
-        return fit_images(_dwpose_pictures(driving, num_people), size, fit=fit)
+        return canvas.pictures(_dwpose_pictures(driving, num_people))
     if kind == "openpose":
-        return fit_images(_openpose_pictures(driving), size, fit=fit)
+        return canvas.pictures(_openpose_pictures(driving))
     if driving.parts is not None:
-        return PART_COLORS[fit_parts(driving.parts, size, fit=fit)]
-    placement = placement_on(driving.frames.shape[1:3], size, fit=fit)
+        return PART_COLORS[canvas.parts(driving.parts)]
+    placement = canvas.placement(driving.frames.shape[1:3])
     xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
-    canvas = np.zeros((len(xy), *size, 3), np.uint8)
-    for picture, people, visible in zip(canvas, placement.apply(xy), conf > 0, strict=True):
+    pictures = np.zeros((len(xy), *canvas.size, 3), np.uint8)
+    for picture, people, visible in zip(pictures, placement.apply(xy), conf > 0, strict=True):
         for points, is_visible in zip(people, visible, strict=True):
             draw_skeleton_lines(picture, points, is_visible)
-    return canvas
+    return pictures
+
+
+def channels_of(kind: PoseKind) -> int:
+    """Return how many numbers a pixel of a pose picture has."""
+    return 2 if kind == "uv" else 3
 
 
 def show_pose(
@@ -85,7 +84,7 @@ def _openpose_pictures(driving: Driving):
     return np.stack(frames)
 
 
-def _densepose_pictures(driving: Driving, size: tuple[int, int]):
+def _densepose_pictures(driving: Driving, canvas: Canvas):
     if driving.parts is None:
         raise UserError(
             f"this model is driven by DensePose renderings, but the motion is of kind "
@@ -94,7 +93,7 @@ def _densepose_pictures(driving: Driving, size: tuple[int, int]):
     # Synthetic motions come with part maps and ordinary pictures.
     is_rendering = is_densepose(driving.frames[:: max(1, len(driving.frames) // 8)])
     frames = driving.frames if is_rendering else render_densepose(driving.parts)
-    return fit_images(frames, size, tuple(PALETTE[0].tolist()))
+    return canvas.pictures(frames, tuple(PALETTE[0].tolist()))
 
 
 def _dwpose_pictures(driving: Driving, num_people: int):

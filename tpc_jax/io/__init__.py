@@ -4,7 +4,7 @@ from tpc_jax.io.atomic import atomic_path as atomic_path
 from tpc_jax.io.atomic import write_json as write_json
 from tpc_jax.io.images import from_uint8 as from_uint8
 from tpc_jax.io.images import letterbox as letterbox
-from tpc_jax.io.images import letterbox_mask as letterbox_mask
+from tpc_jax.io.images import letterbox_placement as letterbox_placement
 from tpc_jax.io.images import read_image as read_image
 from tpc_jax.io.images import read_mask as read_mask
 from tpc_jax.io.images import to_uint8 as to_uint8

@@ -120,45 +120,35 @@ def resize_opencv(
 
 
 def letterbox(
-    image: UInt8[np.ndarray, "height width 3"],
+    image: UInt8[np.ndarray, "rows columns channels"],
     height: int,
     width: int,
-    padding: tuple[int, int, int] = (0, 0, 0),
-) -> tuple[UInt8[np.ndarray, "{height} {width} 3"], Letterbox]:
+    padding: tuple[int, ...] = (0, 0, 0),
+) -> UInt8[np.ndarray, "{height} {width} channels"]:
     """Fit a picture onto a canvas, aspect kept, centred, the rest filled with one colour.
 
-    Pixel areas are what is scaled, so centres map by `x' = s (x + 1/2) - 1/2 + pad`.
-
     Args:
-        image: RGB picture.
+        image: RGB picture, or a mask with one channel.
         height: Canvas height in pixels.
         width: Canvas width in pixels.
-        padding: RGB colour beside the picture.
-
-    Returns:
-        The canvas and the placement, which carries keypoints along.
+        padding: Colour beside the picture.
     """
-    size, corner, placement = _fit(image.shape[:2], height, width)
-    canvas = np.empty((height, width, 3), np.uint8)
+    size, corner = _fit(image.shape[:2], height, width)
+    canvas = np.empty((height, width, image.shape[2]), np.uint8)
     canvas[:] = padding
-    _paste(canvas, _resize(image, size), corner)
-    return canvas, placement
-
-
-def letterbox_mask(
-    mask: Bool[np.ndarray, "height width"], height: int, width: int
-) -> Bool[np.ndarray, "{height} {width}"]:
-    """Fit a mask onto a canvas just as `letterbox` fits its picture; false beside it.
-
-    A canvas pixel is true when at least half of its area is.
-    """
-    size, corner, _ = _fit(mask.shape, height, width)
-    canvas = np.zeros((height, width), bool)
-    enlarge = size[0] > mask.shape[0]
-    method = cv2.INTER_LINEAR if enlarge else cv2.INTER_AREA
-    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=method)
-    _paste(canvas, share >= 0.5, corner)
+    top, left = corner
+    canvas[top : top + size[0], left : left + size[1]] = _resize(image, size)
     return canvas
+
+
+def letterbox_placement(image_size: tuple[int, ...], height: int, width: int) -> Letterbox:
+    """Return where `letterbox` puts a picture of (height, width), to carry points along.
+
+    Pixel areas are what is scaled, so centres map by `x' = s (x + 1/2) - 1/2 + pad`.
+    """
+    size, corner = _fit(image_size, height, width)
+    scale = np.array([size[1] / image_size[1], size[0] / image_size[0]])
+    return Letterbox(scale, scale / 2 - 0.5 + np.array(corner[::-1]))
 
 
 def _read(path: str | Path) -> UInt8[np.ndarray, "height width channels"]:
@@ -199,14 +189,11 @@ def _decode(
 
 def _fit(
     shape: tuple[int, ...], height: int, width: int
-) -> tuple[tuple[int, int], tuple[int, int], Letterbox]:
-    """Return the fitted (height, width), its top-left corner, and the placement."""
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the fitted (height, width) and its top-left corner."""
     ratio = min(height / shape[0], width / shape[1])
     size = (max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio)))
-    corner = ((height - size[0]) // 2, (width - size[1]) // 2)
-    scale = np.array([size[1] / shape[1], size[0] / shape[0]])
-    offset = scale / 2 - 0.5 + np.array(corner[::-1])
-    return size, corner, Letterbox(scale, offset)
+    return size, ((height - size[0]) // 2, (width - size[1]) // 2)
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -214,9 +201,5 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     enlarge = size[0] > image.shape[0]
     method = cv2.INTER_CUBIC if enlarge else cv2.INTER_AREA
-    return cv2.resize(image, size[::-1], interpolation=method)
-
-
-def _paste(canvas: np.ndarray, patch: np.ndarray, corner: tuple[int, int]) -> None:
-    top, left = corner
-    canvas[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+    # OpenCV leaves out the last axis of pictures with one channel.
+    return cv2.resize(image, size[::-1], interpolation=method).reshape(*size, image.shape[2])

@@ -4,6 +4,7 @@ NNX accepts renamed, misshapen and missing parameters in silence, so `nnx.merge`
 here, and only after names and shapes have been compared.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ class _SameKey(nnx.Rngs):
         return self.default.key[...]
 
 
+@functools.lru_cache(maxsize=128)
 def abstract(make: Callable[..., nnx.Module], *args: Any) -> Network:
     """Describe `make(*args, rngs=...)` without allocating its parameters."""
     graphdef, state = nnx.split(nnx.eval_shape(lambda: make(*args, rngs=_SameKey(0))))

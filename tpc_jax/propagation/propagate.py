@@ -1,14 +1,13 @@
 """Iterative propagation over any `[frames, ...]` array, be it pixels, latents or tokens."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
+from tpc_jax.options import Policy
 from tpc_jax.propagation.groups import group_bounds, group_of_frame
-
-Policy = Literal["random", "first"]
 
 
 def representatives(

@@ -1,67 +1,65 @@
 """The output folder of a calibration: videos, transforms and a report."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, UInt8
 
 from tpc_jax._types import SolveStatus, Transform2D
-from tpc_jax.animate import CalibratedClip, Reference
-from tpc_jax.conditioning.canvas import fit_masks
+from tpc_jax.calibrated_clip import CalibratedClip
+from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.io.atomic import atomic_path, write_json
+from tpc_jax.io.images import from_uint8
 from tpc_jax.io.video import write_video
 from tpc_jax.metrics.image import mask_iou
-from tpc_jax.pose.reading import Driving
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration
 
 
 def write_calibration(
-    out: Path,
-    reference: Reference,
-    driving: Driving,
-    clip: CalibratedClip,
-    settings: dict[str, Any],
+    out: Path, clip: CalibratedClip, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Write videos, `transforms.json` and `report.json` into a folder, all or nothing.
 
     Args:
         out: The folder; made if missing.
-        reference: The still.
-        driving: The motion.
-        clip: The calibrated references.
+        clip: The calibrated reference.
         settings: Options of the run, repeated in the report.
 
     Returns:
         The report.
     """
-    summary = calibration_report(reference, clip, settings)
+    summary, fps = calibration_report(clip, settings), clip.motion.fps
     with atomic_path(out, directory=True) as partial:
-        for person, (images, masks) in enumerate(zip(clip.images, clip.masks, strict=True)):
+        warped = [clip.warped(person) for person in range(clip.num_people)]
+        for person, (images, masks) in enumerate(warped):
             suffix = f"_person{person}" if person else ""
-            write_video(partial / f"calibrated{suffix}.mp4", images, driving.fps)
+            write_video(partial / f"calibrated{suffix}.mp4", images, fps)
             grey = np.repeat(masks[..., None], 3, axis=-1)
-            write_video(partial / f"calibrated_mask{suffix}.mp4", grey, driving.fps)
-        write_video(partial / "overlay.mp4", overlay_frames(reference, driving, clip), driving.fps)
-        write_json(partial / "transforms.json", transforms_json(clip, driving.fps))
+            write_video(partial / f"calibrated_mask{suffix}.mp4", grey, fps)
+        masks = np.stack([person.masks for person in warped])
+        write_video(partial / "overlay.mp4", overlay_frames(clip, masks), fps)
+        write_json(partial / "transforms.json", transforms_json(clip))
         write_json(partial / "report.json", summary)
     return summary
 
 
-def overlay_frames(reference: Reference, driving: Driving, clip: CalibratedClip) -> np.ndarray:
-    """Draw every person's calibration over the driving frames."""
-    shape = clip.keypoints.xy.shape
-    ref_xy = jnp.broadcast_to(jnp.asarray(reference.keypoints.xy)[:, None], shape)
+def overlay_frames(
+    clip: CalibratedClip, masks: UInt8[np.ndarray, "people frames height width"]
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Draw every person's calibration over the driving frames; masks are the warped ones."""
+    reference, shape = clip.reference.keypoints, clip.keypoints.xy.shape
+    ref_xy = jnp.broadcast_to(jnp.asarray(reference.xy)[:, None], shape)
     warped = np.asarray(apply(clip.calibration.drv_from_ref, ref_xy))
-    drawn = (np.asarray(reference.keypoints.conf) > 0)[:, None] & (clip.keypoints.conf > 0)
+    drawn = (np.asarray(reference.conf) > 0)[:, None] & (clip.keypoints.conf > 0)
     frames = []
-    for index, frame in enumerate(driving.frames):
-        for person in range(len(clip.images)):
+    for index, frame in enumerate(clip.motion.frames):
+        for person in range(clip.num_people):
             frame = draw_calibration(
                 frame,
-                clip.masks[person, index],
+                masks[person, index],
                 warped[person, index],
                 clip.keypoints.xy[person, index],
                 drawn[person, index],
@@ -71,14 +69,14 @@ def overlay_frames(reference: Reference, driving: Driving, clip: CalibratedClip)
     return np.stack(frames)
 
 
-def transforms_json(clip: CalibratedClip, fps: Fraction) -> dict[str, Any]:
+def transforms_json(clip: CalibratedClip) -> dict[str, Any]:
     """Return every person's transform per frame; angles in degrees, residuals in squared pixels."""
     people = [
-        [_frame_json(clip, person, frame) for frame in range(clip.images.shape[1])]
-        for person in range(len(clip.images))
+        [_frame_json(clip, person, frame) for frame in range(clip.num_frames)]
+        for person in range(clip.num_people)
     ]
     convention = "x_driving = linear @ x_reference + offset, pixels, y down"
-    return {"convention": convention, "fps": float(fps), "people": people}
+    return {"convention": convention, "fps": float(clip.motion.fps), "people": people}
 
 
 def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]:
@@ -99,24 +97,21 @@ def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]
     }
 
 
-def calibration_report(
-    reference: Reference, clip: CalibratedClip, settings: dict[str, Any]
-) -> dict[str, Any]:
+def calibration_report(clip: CalibratedClip, settings: dict[str, Any]) -> dict[str, Any]:
     """Summarise how misaligned the pair is, before and after."""
-    people = [_person_report(reference, clip, person) for person in range(len(clip.images))]
-    report = {"settings": settings, "num_frames": clip.images.shape[1], "people": people}
+    people = [_person_report(clip, person) for person in range(clip.num_people)]
+    report = {"settings": settings, "num_frames": clip.num_frames, "people": people}
     for name in ("mean_iou_before", "mean_iou_after"):
         known = [person[name] for person in people if person[name] is not None]
         report[name] = float(np.mean(known)) if known else None
     return report
 
 
-def _person_report(reference: Reference, clip: CalibratedClip, person: int) -> dict[str, Any]:
-    fit = clip.calibration
+def _person_report(clip: CalibratedClip, person: int) -> dict[str, Any]:
+    fit, targets = clip.calibration, clip.target_masks(person)
     transforms = Transform2D(*(field[person] for field in fit.drv_from_ref))
-    size = clip.target_masks.shape[-2:]
-    before = fit_masks(reference.masks[person], size) / np.float32(255)
-    before = np.broadcast_to(before, clip.masks[person].shape)
+    before = Canvas(clip.size).masks(clip.reference.masks[person])
+    before = np.broadcast_to(before, targets.shape)
     statuses, counts = np.unique(fit.status[person], return_counts=True)
     return {
         "scale_ratio": _spread(np.asarray(scale_of(transforms))),
@@ -126,18 +121,21 @@ def _person_report(reference: Reference, clip: CalibratedClip, person: int) -> d
             SolveStatus(int(s)).name.lower(): int(n) for s, n in zip(statuses, counts, strict=True)
         },
         "num_filled_frames": int(fit.is_filled[person].sum()),
-        "mean_iou_before": _mean_iou(before, clip, person),
-        "mean_iou_after": _mean_iou(clip.masks[person] / np.float32(255), clip, person),
+        "mean_iou_before": _mean_iou(before, targets),
+        "mean_iou_after": _mean_iou(clip.warped(person).masks, targets),
     }
 
 
-def _mean_iou(masks, clip: CalibratedClip, person: int) -> float | None:
+def _mean_iou(
+    masks: UInt8[np.ndarray, "frames height width"],
+    targets: Bool[np.ndarray, "frames height width"],
+) -> float | None:
     """Average over the frames in which the person is there."""
-    targets = clip.target_masks[person]
     is_there = targets.any((-2, -1))
     if not is_there.any():
         return None
-    return float(np.mean(mask_iou(masks[is_there], targets[is_there].astype(np.float32))))
+    masks, targets = from_uint8(masks[is_there]), targets[is_there].astype(np.float32)
+    return float(np.mean(mask_iou(masks, targets)))
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

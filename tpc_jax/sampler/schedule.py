@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tpc_jax.model.config import Config
-
-Sampler = Literal["ddim", "plms"]
+from tpc_jax.options import Sampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,24 +41,6 @@ class ScheduleConfig(Config):
     steps_offset: int = 1
     set_alpha_to_one: bool = True
     sampler: Sampler = "ddim"
-
-
-class StepTable(NamedTuple):
-    """One row per sampler step, first step first.
-
-    Attributes:
-        timestep: Training index at which the network is called.
-        signal: Factor of the sample in the latents before the step.
-        noise: Factor of the noise in the latents before the step.
-        next_signal: Factor of the sample after the step.
-        next_noise: Factor of the noise after the step.
-    """
-
-    timestep: Int[np.ndarray, " steps"]
-    signal: Float[np.ndarray, " steps"]
-    noise: Float[np.ndarray, " steps"]
-    next_signal: Float[np.ndarray, " steps"]
-    next_noise: Float[np.ndarray, " steps"]
 
 
 def alphas_cumprod(config: ScheduleConfig) -> Float[np.ndarray, " timesteps"]:
@@ -102,23 +83,35 @@ def timesteps(config: ScheduleConfig, num_steps: int) -> Int[np.ndarray, " steps
     return np.round(count - np.arange(num_steps) * (count / num_steps)).astype(int) - 1
 
 
-def step_table(config: ScheduleConfig, num_steps: int) -> StepTable:
-    """Return the levels before and after every DDIM step.
+class Levels(NamedTuple):
+    """The levels of a run before and after each step, float64: latents are signal x0 + noise e.
+
+    Attributes:
+        timestep: Training index before the step.
+        signal: Factor of the sample before the step.
+        noise: Factor of the noise before the step.
+        next_signal: Factor of the sample after the step.
+        next_noise: Factor of the noise after the step.
+    """
+
+    timestep: Int[np.ndarray, " steps"]
+    signal: Float[np.ndarray, " steps"]
+    noise: Float[np.ndarray, " steps"]
+    next_signal: Float[np.ndarray, " steps"]
+    next_noise: Float[np.ndarray, " steps"]
+
+
+def run_levels(config: ScheduleConfig, num_steps: int) -> Levels:
+    """Return the levels of a run.
 
     The index after a step is t - num_train_timesteps // num_steps, not the next visited one; below
     zero the latents are the sample itself, or nearly so (`set_alpha_to_one`).
+
     Source: diffusers `DDIMScheduler.step`.
     """
     now = timesteps(config, num_steps)
-    levels = step_levels(config, now, now - config.num_train_timesteps // num_steps)
-    return StepTable(now.astype(np.int32), *(level.astype(np.float32) for level in levels))
-
-
-def step_levels(
-    config: ScheduleConfig, now: Int[np.ndarray, " steps"], following: Int[np.ndarray, " steps"]
-) -> tuple[Float[np.ndarray, " steps"], ...]:
-    """Return signal and noise before steps and after them, float64; `following` may be negative."""
+    following = now - config.num_train_timesteps // num_steps
     squared = alphas_cumprod(config)
     last = 1.0 if config.set_alpha_to_one else squared[0]
     before, after = squared[now], np.where(following >= 0, squared[np.maximum(following, 0)], last)
-    return np.sqrt(before), np.sqrt(1 - before), np.sqrt(after), np.sqrt(1 - after)
+    return Levels(now, *(np.sqrt(x) for x in (before, 1 - before, after, 1 - after)))

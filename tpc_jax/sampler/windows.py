@@ -1,7 +1,6 @@
 """Context windows: which frames are denoised together, as static arrays."""
 
 import math
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,26 +17,6 @@ class Windows(NamedTuple):
 
     frames: Int[np.ndarray, "windows length"]
     weight: Float[np.ndarray, " frames"]
-
-
-class Handover(NamedTuple):
-    """Which frames of a window are new and which were in the window before it.
-
-    What is computed frame by frame is computed for the new ones only; the others are handed over.
-    Every window hands over equally many, so a window that shares more (the shifted last one)
-    computes a few again.
-
-    Attributes:
-        first: Frames that the first window is handed, computed beforehand.
-        fresh: Frames that each window computes itself.
-        order: For every window entry its place in [handed over, fresh].
-        keep: Places in [handed over, fresh] of what each window hands to the next one.
-    """
-
-    first: Int[np.ndarray, " kept"]
-    fresh: Int[np.ndarray, "windows fresh"]
-    order: Int[np.ndarray, "windows length"]
-    keep: Int[np.ndarray, "windows kept"]
 
 
 def context_windows(
@@ -87,21 +66,3 @@ def _level(num_frames: int, length: int, overlap: int, spacing: int) -> Int[np.n
     """Return closed windows of frames at one distance; around a short clip frames may repeat."""
     starts = np.arange(0, num_frames, length * spacing - overlap)
     return (starts[:, None] + spacing * np.arange(length)) % num_frames
-
-
-def handover(windows: Windows) -> Handover:
-    """Plan what each window takes over from the one before it."""
-    rows = windows.frames.tolist()
-    shared = [[frame for frame in row if frame in before] for before, row in pairwise(rows)]
-    if any(len(set(row)) < len(row) for row in rows):
-        shared = [[] for _ in shared]
-    count = min(map(len, shared), default=0)
-    handed = [rows[0][:count], *(frames[:count] for frames in shared)]
-    fresh = [[f for f in row if f not in kept] for row, kept in zip(rows, handed, strict=True)]
-    places = [kept + new for kept, new in zip(handed, fresh, strict=True)]
-    # Nobody takes what the last window keeps; it only has to have the right shape.
-    wanted = [*handed[1:], places[-1][:count]]
-    keep = [[p.index(f) for f in kept] for p, kept in zip(places, wanted, strict=True)]
-    order = [[p.index(f) for f in row] for p, row in zip(places, rows, strict=True)]
-    tables = (np.array(x, np.int32) for x in (handed[0], fresh, order, keep))
-    return Handover(*tables)

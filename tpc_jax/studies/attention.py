@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from tpc_jax.animate import CalibratedClip, Reference, canvas_clip
+from tpc_jax.animation import canvas_clip, read_still
 from tpc_jax.animators.inspect import attention_maps
-from tpc_jax.animators.interface import ReferenceReader
-from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.conditioning.canvas import fit_images, placement_on
+from tpc_jax.animators.load import Model
+from tpc_jax.animators.plan import Plan, plan_run
+from tpc_jax.animators.reading import CanvasClip
+from tpc_jax.calibrated_clip import CalibratedClip
 from tpc_jax.conditioning.composite import paste
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import from_uint8, to_uint8, write_image
-from tpc_jax.model.params import Params
-from tpc_jax.pose.reading import Driving
+from tpc_jax.options import Options
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
 from tpc_jax.procrustes.transform import apply
 
@@ -65,12 +65,9 @@ class Inspection(NamedTuple):
 
 
 def inspect_attention(
-    animator: ReferenceReader,
-    params: Params,
-    reference: Reference,
-    driving: Driving,
+    model: Model,
     calibrated: CalibratedClip,
-    options: AnimateOptions,
+    options: Options,
     *,
     keypoints: Sequence[str],
     frame: int,
@@ -79,12 +76,10 @@ def inspect_attention(
     """Follow body parts of the first person of one frame into the pictures that are read.
 
     Args:
-        animator: The model's functions.
-        params: The model's parameters.
-        reference: The still.
-        driving: The motion.
-        calibrated: Its calibrated references.
-        options: Denoising options of the run with calibration.
+        model: A model that reads its reference by self-attention.
+        calibrated: A reference and a motion, calibrated.
+        options: Denoising options of the run with calibration; each frame reads its own calibrated
+            picture.
         keypoints: COCO names of the body parts.
         frame: The frame that looks.
         step: The denoising step at which it looks, from 0.
@@ -92,63 +87,73 @@ def inspect_attention(
     Raises:
         UserError: There is no such frame, step or keypoint, or a keypoint is not in sight.
     """
-    options = options.resolve(animator)
-    size, num_frames = animator.image_size, len(driving.frames)
-    if not 0 <= frame < num_frames or not 0 <= step < options.steps:
+    options = dataclasses.replace(options, group_size=1)
+    plan = plan_run(model.animator, calibrated.num_frames, options)
+    if not 0 <= frame < calibrated.num_frames or not 0 <= step < plan.num_steps:
         raise UserError(
-            f"frame {frame} of step {step} was asked for; there are {num_frames} frames and "
-            f"{options.steps} steps, counted from 0"
+            f"frame {frame} of step {step} was asked for; there are {calibrated.num_frames} frames "
+            f"and {plan.num_steps} steps, counted from 0"
         )
-    unknown = [name for name in keypoints if name not in KEYPOINT_INDEX]
-    if unknown:
-        known = ", ".join(KEYPOINT_INDEX)
-        raise UserError(f"keypoint {unknown[0]} is unknown; known: {known}")
-    index = [KEYPOINT_INDEX[name] for name in keypoints]
-    place_target = placement_on(driving.frames.shape[1:3], size, fit=animator.fit).apply
-    still = np.asarray(reference.keypoints.xy[0], np.float64)[index]
-    drv_from_ref = jax.tree.map(lambda x: x[0, frame], calibrated.calibration.drv_from_ref)
-    points = place_target(np.asarray(calibrated.keypoints.xy[0, frame], np.float64)[index])
-    conf = np.minimum(calibrated.keypoints.conf[0, frame], reference.keypoints.conf[0])[index]
-    is_seen = (conf > 0) & (points >= 0).all(-1) & (points <= np.array(size[::-1]) - 1).all(-1)
-    if not is_seen.all():
-        name = keypoints[int(np.argmin(is_seen))]
-        raise UserError(
-            f"{name} is not in sight in frame {frame} and the reference; ask for others"
-        )
-    params = animator.with_reference(params, reference.image, reference.masks.any(0))
-    in_reference = placement_on(reference.image.shape[:2], size, fit=animator.fit).apply(still)
-    warped = place_target(np.asarray(apply(drv_from_ref, jnp.asarray(still))))
+    points, in_reference, warped = _matched_points(model, calibrated, keypoints, frame)
+    reference, motion = calibrated.reference, calibrated.motion
+    reading = read_still(model, reference)
 
-    def look(options: AnimateOptions) -> tuple[Look, ...]:
-        clip = canvas_clip(animator, reference, driving, calibrated, options)
+    def look(options: Options) -> tuple[Look, ...]:
+        plan = plan_run(model.animator, calibrated.num_frames, options)
+        clip = canvas_clip(plan, reference, motion, calibrated)
         maps = attention_maps(
-            animator, params, clip, options, frame=frame, step=step, points=points
+            plan, model.params, reading, clip, frame=frame, step=step, points=points
         )
-        pictures = _pictures(clip, options, frame)
-        rows = zip(pictures.items(), maps, strict=True)
+        rows = zip(_pictures(plan, clip, frame).items(), maps, strict=True)
         return tuple(
             Look(n, picture, m, in_reference if n == "reference" else warped)
             for (n, picture), m in rows
         )
 
-    plain = look(dataclasses.replace(options, routing=None))[0]
-    target = fit_images(driving.frames[frame], size, fit=animator.fit)
+    plain = look(dataclasses.replace(options, tpc=False))[0]
+    target = model.animator.canvas.pictures(motion.frames[frame])
     return Inspection(tuple(keypoints), target, points, plain, look(options))
 
 
-def _pictures(clip, options: AnimateOptions, frame: int) -> dict[str, np.ndarray]:
+def _matched_points(model: Model, calibrated: CalibratedClip, names: Sequence[str], frame: int):
+    """Return where body parts are on the canvas: in the frame, the reference, and it warped."""
+    unknown = [name for name in names if name not in KEYPOINT_INDEX]
+    if unknown:
+        known = ", ".join(KEYPOINT_INDEX)
+        raise UserError(f"keypoint {unknown[0]} is unknown; known: {known}")
+    index, canvas = [KEYPOINT_INDEX[name] for name in names], model.animator.canvas
+    reference, motion = calibrated.reference, calibrated.keypoints
+    still = np.asarray(reference.keypoints.xy[0], np.float64)[index]
+    points = canvas.points(np.asarray(motion.xy[0, frame], np.float64)[index], calibrated.size)
+    conf = np.minimum(motion.conf[0, frame], reference.keypoints.conf[0])[index]
+    is_on = (points >= 0).all(-1) & (points <= np.array(canvas.size[::-1]) - 1).all(-1)
+    is_seen = (conf > 0) & is_on
+    if not is_seen.all():
+        name = names[int(np.argmin(is_seen))]
+        raise UserError(
+            f"{name} is not in sight in frame {frame} and the reference; ask for others"
+        )
+    drv_from_ref = jax.tree.map(lambda x: x[0, frame], calibrated.calibration.drv_from_ref)
+    warped = np.asarray(apply(drv_from_ref, jnp.asarray(still)))
+    in_reference = canvas.points(still, reference.image.shape[:2])
+    return points, in_reference, canvas.points(warped, calibrated.size)
+
+
+def _pictures(plan: Plan, clip: CanvasClip, frame: int) -> dict[str, np.ndarray]:
     """Name the pictures that one frame reads, in the order of reading."""
-    reference = {} if options.routing in ("replace", "composite") else {"reference": clip.reference}
-    if options.routing is None:
-        return reference
-    if options.routing == "composite":
-        layers = (clip.background, clip.images[:, [frame]], clip.masks[:, [frame]])
+    read = {"reference": clip.reference} if plan.facts.reads_reference else {}
+    if plan.routing is None:
+        return read
+    layers = [clip.calibrated(n, np.array([frame])) for n in range(len(clip.reference_masks))]
+    if plan.facts.is_pasted:
+        images, masks = (np.stack(column) for column in zip(*layers, strict=True))
+        layers = (clip.background, images, masks)
         pasted = paste(*(jnp.asarray(from_uint8(layer)) for layer in layers))
         return {"calibrated": to_uint8(np.asarray(pasted[0]))}
     people = {
-        f"calibrated {n}" if n else "calibrated": x for n, x in enumerate(clip.images[:, frame])
+        f"calibrated {n}" if n else "calibrated": images[0] for n, (images, _) in enumerate(layers)
     }
-    return {**reference, **people}
+    return {**read, **people}
 
 
 def near_match(look: Look) -> Float[np.ndarray, " points"]:

@@ -1,0 +1,150 @@
+"""From a reference and a motion to an animated clip: wiring only."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from tpc_jax.animators.base import Animator, Reading
+from tpc_jax.animators.load import Model
+from tpc_jax.animators.plan import Plan, plan_run
+from tpc_jax.animators.reading import CanvasClip, decode_clip, read_clip
+from tpc_jax.animators.run import sample, start_latents
+from tpc_jax.calibrated_clip import CalibratedClip, calibrate_clip
+from tpc_jax.conditioning.composite import blend_background, empty_background
+from tpc_jax.conditioning.levels import stretch_levels
+from tpc_jax.conditioning.pose_pictures import pose_pictures
+from tpc_jax.options import Options
+from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.sampler.interpolate import interpolate
+
+Latents = Float[Array, "frames h w channels"]
+
+
+def animate(
+    model: Model,
+    reference: Reference,
+    motion: Motion,
+    options: Options = Options(),
+    *,
+    calibrated: CalibratedClip | None = None,
+    progress: Callable[[int], object] = lambda step: None,
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Animate the reference by the motion.
+
+    Args:
+        model: What `load` returned.
+        reference: The still.
+        motion: The motion.
+        options: How the clip is denoised.
+        calibrated: The calibrated reference; made by `calibrate_clip` if left out and needed.
+        progress: Called with the number of each finished step.
+
+    Returns:
+        Frames at the model's size, without letterbox bars; with `options.interpolate` n frames
+        become (n - 1) times that, plus 1.
+
+    Raises:
+        UserError: The options mean nothing to the model, or reference and motion lack what it
+            reads.
+    """
+    plan = plan_run(model.animator, len(motion.frames), options)
+    return run_plan(plan, model, reference, motion, calibrated, progress)
+
+
+def run_plan(
+    plan: Plan,
+    model: Model,
+    reference: Reference,
+    motion: Motion,
+    calibrated: CalibratedClip | None = None,
+    progress: Callable[[int], object] = lambda step: None,
+    *,
+    start: Latents | None = None,
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Animate as planned; arguments as for `animate`.
+
+    Args:
+        plan: The run, planned for this model and this number of frames.
+        model: The model.
+        reference: The still.
+        motion: The motion.
+        calibrated: The calibrated reference; made if left out and needed.
+        progress: Called with the number of each finished step.
+        start: Start latents in place of drawn ones, repeats of the last frame included; used up.
+
+    Raises:
+        UserError: Reference and motion lack what the model reads.
+        ValueError: Start latents are of the wrong length.
+    """
+    if plan.needs_calibration and calibrated is None:
+        calibrated = calibrate_clip(reference, motion)
+    animator, params = plan.animator, model.params
+    clip = canvas_clip(plan, reference, motion, calibrated)
+    conditions = read_clip(plan, params, read_still(model, reference), clip)
+    latents = start_latents(plan, conditions) if start is None else start
+    wanted = (plan.program.length, *animator.latent_shape)
+    if latents.shape != wanted:
+        raise ValueError(f"start must have shape {wanted}, got {latents.shape}")
+    for index, denoised in enumerate(sample(plan, params, conditions, latents)):
+        latents = jax.block_until_ready(denoised)
+        progress(index)
+    latents = interpolate(latents[: plan.program.num_frames], plan.interpolate)
+    frames = decode_clip(animator, params, latents)
+    if plan.habits.stretch_levels:
+        frames = stretch_levels(frames)
+    if plan.blend_background:
+        frames = _blend(animator, frames, reference, clip)
+    return animator.canvas.crop(frames, motion.frames.shape[1:3])
+
+
+def read_still(model: Model, reference: Reference) -> Reading:
+    """Return what a model reads of the whole reference and of its prompt."""
+    mask = reference.masks.any(0)
+    return model.animator.read_reference(model.params, reference.image, mask, model.prompt)
+
+
+def canvas_clip(
+    plan: Plan, reference: Reference, motion: Motion, calibrated: CalibratedClip | None
+) -> CanvasClip:
+    """Put everything that a run needs on the animator's canvas.
+
+    Raises:
+        UserError: The animator wants a kind of motion that this one is not.
+        ValueError: There is nothing calibrated although the plan needs it.
+    """
+    animator, canvas = plan.animator, plan.animator.canvas
+    if calibrated is None and plan.needs_calibration:
+        raise ValueError("calibrated must be given unless routing is None and nothing is blended")
+    still_mask, num_people = reference.masks.any(0), len(reference.masks)
+    background = None
+    if plan.facts.is_pasted:
+        background = canvas.pictures(empty_background(reference.image, still_mask))
+
+    def warped(person, frames):
+        images, masks = calibrated.warped(person, frames)
+        return animator.read_pictures(images, masks), canvas.masks(masks)
+
+    targets = np.zeros((num_people, len(motion.frames), *canvas.size), np.uint8)
+    if plan.facts.hides or plan.blend_background:
+        for person, frame in np.ndindex(targets.shape[:2]):
+            mask = calibrated.target_masks(person, np.array([frame]))
+            targets[person, frame] = canvas.masks(mask)[0]
+    return CanvasClip(
+        animator.read_pictures(reference.image, still_mask),
+        pose_pictures(motion, canvas, animator.pose_kind, max(1, num_people)),
+        background,
+        canvas.masks(reference.masks),
+        warped,
+        targets,
+    )
+
+
+def _blend(animator: Animator, frames, reference: Reference, clip: CanvasClip):
+    """Replace what lies outside the people; where the reference ends, the frames stay."""
+    canvas = animator.canvas
+    covered = canvas.masks(np.ones(reference.image.shape[:2], bool)) > 127
+    still = canvas.pictures(reference.image)
+    blended = blend_background(frames, still, clip.target_masks > 0)
+    return np.where(covered[..., None], blended, frames)

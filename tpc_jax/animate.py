@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -26,28 +25,13 @@ from tpc_jax.conditioning.composite import blend_background, empty_background
 from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.errors import UserError
-from tpc_jax.io.images import read_image, read_mask
 from tpc_jax.model.params import Params
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
-from tpc_jax.pose.reading import Driving, divide_masks, read_reference_keypoints
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.sampler.interpolate import interpolate
 from tpc_jax.warp.warp import warp_image_and_mask
-
-
-class Reference(NamedTuple):
-    """The still that gives identity.
-
-    Attributes:
-        image: RGB picture.
-        keypoints: Its people.
-        masks: Where each of them is.
-    """
-
-    image: UInt8[np.ndarray, "height width 3"]
-    keypoints: Keypoints
-    masks: Bool[np.ndarray, "people height width"]
 
 
 class CalibratedClip(NamedTuple):
@@ -68,50 +52,9 @@ class CalibratedClip(NamedTuple):
     target_masks: Bool[np.ndarray, "people frames height width"]
 
 
-def load_reference(
-    image: Path, keypoints: Path | None = None, mask: Path | None = None
-) -> Reference:
-    """Read a reference picture with the keypoints and the mask of its people.
-
-    Args:
-        image: Picture file.
-        keypoints: Keypoint file of any known format; None means no people.
-        mask: Mask of all people together; drawn from the keypoints if None.
-
-    Raises:
-        UserError: A file is missing, unreadable or does not fit the picture.
-    """
-    picture = read_image(image)
-    size = picture.shape[:2]
-    if keypoints is None:
-        empty = Keypoints(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32))
-        return Reference(picture, empty, np.zeros((0, *size), bool))
-    people = read_reference_keypoints(keypoints, size)
-    masks = person_masks(people, size)
-    if mask is not None:
-        given = read_mask(mask)
-        if given.shape != size:
-            raise UserError(
-                f"{mask}: mask is {given.shape[1]}x{given.shape[0]} pixels but the reference "
-                f"{image} is {size[1]}x{size[0]}; give a mask of the same size"
-            )
-        one_frame = Keypoints(people.xy[None], people.conf[None])
-        masks = divide_masks(given[None, None], one_frame)[:, 0]
-    return Reference(picture, people, masks)
-
-
-def person_masks(
-    people: Keypoints, size: tuple[int, int]
-) -> Bool[np.ndarray, "people height width"]:
-    """Draw each person's mask from keypoints by the capsule body model."""
-    xy, conf = np.asarray(people.xy), np.asarray(people.conf)
-    rows = [capsule_mask(Keypoints(x, c), *size) for x, c in zip(xy, conf, strict=True)]
-    return np.stack(rows) if rows else np.zeros((0, *size), bool)
-
-
 def calibrate_clip(
     reference: Reference,
-    driving: Driving,
+    motion: Motion,
     *,
     method: Method = "lts",
     model: Model = "similarity",
@@ -122,7 +65,7 @@ def calibrate_clip(
 
     Args:
         reference: The still, with at least one person.
-        driving: The motion.
+        motion: The motion.
         method: Which keypoints steer the fit.
         model: Kind of transform.
         tau: Least confidence of a visible point.
@@ -131,22 +74,22 @@ def calibrate_clip(
     Raises:
         UserError: Nobody in the reference, or no keypoints that both sides show.
     """
-    size = driving.frames.shape[1:3]
+    size = motion.frames.shape[1:3]
     if len(reference.keypoints.xy) == 0:
         raise UserError("the reference has no keypoints; give them with --reference-keypoints FILE")
-    if driving.keypoints.conf.shape[1] == 0:
+    if len(motion.keypoints.conf) == 0:
         raise UserError(
             "the motion has no keypoints; give them with --driving-keypoints, or leave calibration "
             "out with --no-tpc"
         )
     order = match_people(
         reference.keypoints,
-        driving.keypoints,
+        motion.keypoints,
         tau=tau,
         reference_size=reference.image.shape[1::-1],
         driving_size=size[::-1],
     )
-    keypoints = select_people(driving.keypoints, order)
+    keypoints = select_people(motion.keypoints, order)
     _require_common_points(reference.keypoints, keypoints, tau)
     calibration = jax.tree.map(
         np.asarray,
@@ -161,7 +104,7 @@ def calibrate_clip(
         for i, mask in enumerate(reference.masks)
     ]
     images, masks = (np.stack(column) for column in zip(*warped, strict=True))
-    return CalibratedClip(calibration, images, masks, keypoints, _target_masks(driving, order))
+    return CalibratedClip(calibration, images, masks, keypoints, _target_masks(motion, order))
 
 
 _jit_calibrate = jax.jit(calibrate, static_argnames=("method", "model", "tau", "smooth_sigma"))
@@ -176,19 +119,16 @@ def _require_common_points(reference: Keypoints, driving: Keypoints, tau: float)
         )
 
 
-def _target_masks(driving: Driving, order) -> Bool[np.ndarray, "people frames height width"]:
+def _target_masks(motion: Motion, order) -> Bool[np.ndarray, "people frames height width"]:
     """Put the driving people's masks in the order of the reference's people."""
-    size = driving.frames.shape[1:3]
-    xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
+    size = motion.frames.shape[1:3]
     masks = np.zeros((*order.shape, *size), bool)
     for person, frame in np.argwhere(order >= 0):
         found = order[person, frame]
-        if driving.masks is not None and found < len(driving.masks):
-            masks[person, frame] = driving.masks[found, frame]
+        if motion.masks is not None and found < len(motion.masks):
+            masks[person, frame] = motion.masks[found, frame]
         else:
-            masks[person, frame] = capsule_mask(
-                Keypoints(xy[frame, found], conf[frame, found]), *size
-            )
+            masks[person, frame] = capsule_mask(motion.keypoints.select((found, frame)), *size)
     return masks
 
 
@@ -212,7 +152,7 @@ def animate_clip(
     animator: Animator,
     params: Params,
     reference: Reference,
-    driving: Driving,
+    motion: Motion,
     calibrated: CalibratedClip | None,
     options: AnimateOptions,
     progress: Callable[[int], None] = lambda step: None,
@@ -225,7 +165,7 @@ def animate_clip(
         animator: The model's functions.
         params: The model's parameters.
         reference: The still.
-        driving: The motion.
+        motion: The motion.
         calibrated: Its calibrated references; needed unless `options.routing` is None.
         options: Denoising options.
         progress: Called with the number of each finished step.
@@ -240,12 +180,12 @@ def animate_clip(
         ValueError: Calibrated references or start latents are missing or of the wrong length, or
             blended frames are to show the reference's background.
     """
-    size, num_frames = animator.image_size, len(driving.frames)
+    size, num_frames = animator.image_size, len(motion.frames)
     options = options.resolve(animator)
     if options.blend_background and options.interpolate > 1:
         raise ValueError("blend_background needs the masks of every frame: leave out interpolate")
     params = animator.with_reference(params, reference.image, reference.masks.any(0))
-    clip = canvas_clip(animator, reference, driving, calibrated, options)
+    clip = canvas_clip(animator, reference, motion, calibrated, options)
     conditions = encode_clip(animator, params, clip, options)
     latents = start_clip(animator, params, num_frames, options) if start is None else start
     wanted = (clip_length(animator, num_frames, options), *animator.latent_shape)
@@ -263,7 +203,7 @@ def animate_clip(
         frames = _blend(frames, reference, clip, animator.fit)
     if animator.fit != "letterbox":
         return frames
-    return crop_to_content(frames, driving.frames.shape[1:3], size)
+    return crop_to_content(frames, motion.frames.shape[1:3], size)
 
 
 def _blend(frames, reference: Reference, clip: CanvasClip, fit: Fit):
@@ -278,7 +218,7 @@ def _blend(frames, reference: Reference, clip: CanvasClip, fit: Fit):
 def canvas_clip(
     animator: Animator,
     reference: Reference,
-    driving: Driving,
+    motion: Motion,
     calibrated: CalibratedClip | None,
     options: AnimateOptions,
 ) -> CanvasClip:
@@ -291,7 +231,7 @@ def canvas_clip(
     size, fit = animator.image_size, animator.fit
     if calibrated is None and (options.routing is not None or options.blend_background):
         raise ValueError("calibrated must be given unless routing is None and nothing is blended")
-    shape = (0, len(driving.frames), *driving.frames.shape[1:3])
+    shape = (0, len(motion.frames), *motion.frames.shape[1:3])
     empty = np.zeros(shape, np.uint8)
     background = None
     if options.routing == "composite":
@@ -303,7 +243,7 @@ def canvas_clip(
     num_people = max(1, len(reference.masks))
     return CanvasClip(
         animator.read_pictures(reference.image, reference.masks.any(0)),
-        pose_pictures(driving, size, animator.pose_kind, num_people, fit=fit),
+        pose_pictures(motion, size, animator.pose_kind, num_people, fit=fit),
         background,
         fit_masks(reference.masks, size, fit=fit),
         animator.read_pictures(images, masks),

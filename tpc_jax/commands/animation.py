@@ -157,7 +157,7 @@ def inspect_attention(
             raise UserError(f"{model}: does not read its reference by self-attention")
         if inputs.reference is None:
             case = demo_case(animator.image_size[0])
-            reference, driving = case.reference, case.driving
+            reference, driving = case.reference, case.motion
         else:
             reference, driving = read_inputs(inputs)
     with stage("calibrating"):

@@ -45,18 +45,17 @@ def read_settings(path: Path) -> dict:
 
 def read_inputs(inputs: Inputs):
     """Read the reference and the motion."""
-    from tpc_jax.animate import load_reference
-    from tpc_jax.pose.reading import read_driving
+    from tpc_jax.pose.reading import read_motion, read_reference
 
-    reference = load_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
-    driving = read_driving(
+    reference = read_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
+    motion = read_motion(
         inputs.driving,
         kind=inputs.driving_kind,
         keypoints_path=inputs.driving_keypoints,
         masks_path=inputs.target_masks,
         uv_path=inputs.driving_uv,
     )
-    return reference, driving
+    return reference, motion
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -82,12 +81,12 @@ def choose_dtype(name: str) -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def fit_clip(reference, driving, fit: Fit):
+def fit_clip(reference, motion, fit: Fit):
     """Calibrate the reference to every frame of the motion."""
     from tpc_jax.animate import calibrate_clip
 
     return calibrate_clip(
-        reference, driving, method=fit.method, model=fit.transform, smooth_sigma=fit.smooth
+        reference, motion, method=fit.method, model=fit.transform, smooth_sigma=fit.smooth
     )
 
 

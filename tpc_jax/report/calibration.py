@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from tpc_jax._types import SolveStatus, Transform2D
-from tpc_jax.animate import CalibratedClip, Reference
+from tpc_jax.animate import CalibratedClip
 from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.video import write_video
 from tpc_jax.metrics.image import mask_iou
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration
 
@@ -21,7 +21,7 @@ from tpc_jax.report.overlay import draw_calibration
 def write_calibration(
     out: Path,
     reference: Reference,
-    driving: Driving,
+    motion: Motion,
     clip: CalibratedClip,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def write_calibration(
     Args:
         out: The folder; made if missing.
         reference: The still.
-        driving: The motion.
+        motion: The motion.
         clip: The calibrated references.
         settings: Options of the run, repeated in the report.
 
@@ -41,23 +41,23 @@ def write_calibration(
     with atomic_path(out, directory=True) as partial:
         for person, (images, masks) in enumerate(zip(clip.images, clip.masks, strict=True)):
             suffix = f"_person{person}" if person else ""
-            write_video(partial / f"calibrated{suffix}.mp4", images, driving.fps)
+            write_video(partial / f"calibrated{suffix}.mp4", images, motion.fps)
             grey = np.repeat(masks[..., None], 3, axis=-1)
-            write_video(partial / f"calibrated_mask{suffix}.mp4", grey, driving.fps)
-        write_video(partial / "overlay.mp4", overlay_frames(reference, driving, clip), driving.fps)
-        write_json(partial / "transforms.json", transforms_json(clip, driving.fps))
+            write_video(partial / f"calibrated_mask{suffix}.mp4", grey, motion.fps)
+        write_video(partial / "overlay.mp4", overlay_frames(reference, motion, clip), motion.fps)
+        write_json(partial / "transforms.json", transforms_json(clip, motion.fps))
         write_json(partial / "report.json", summary)
     return summary
 
 
-def overlay_frames(reference: Reference, driving: Driving, clip: CalibratedClip) -> np.ndarray:
+def overlay_frames(reference: Reference, motion: Motion, clip: CalibratedClip) -> np.ndarray:
     """Draw every person's calibration over the driving frames."""
     shape = clip.keypoints.xy.shape
     ref_xy = jnp.broadcast_to(jnp.asarray(reference.keypoints.xy)[:, None], shape)
     warped = np.asarray(apply(clip.calibration.drv_from_ref, ref_xy))
     drawn = (np.asarray(reference.keypoints.conf) > 0)[:, None] & (clip.keypoints.conf > 0)
     frames = []
-    for index, frame in enumerate(driving.frames):
+    for index, frame in enumerate(motion.frames):
         for person in range(len(clip.images)):
             frame = draw_calibration(
                 frame,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from tpc_jax.animate import CalibratedClip, Reference, canvas_clip
+from tpc_jax.animate import CalibratedClip, canvas_clip
 from tpc_jax.animators.inspect import attention_maps
 from tpc_jax.animators.interface import ReferenceReader
 from tpc_jax.animators.options import AnimateOptions
@@ -20,7 +20,7 @@ from tpc_jax.conditioning.composite import paste
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import from_uint8, to_uint8, write_image
 from tpc_jax.model.params import Params
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
 from tpc_jax.procrustes.transform import apply
 
@@ -68,7 +68,7 @@ def inspect_attention(
     animator: ReferenceReader,
     params: Params,
     reference: Reference,
-    driving: Driving,
+    motion: Motion,
     calibrated: CalibratedClip,
     options: AnimateOptions,
     *,
@@ -82,7 +82,7 @@ def inspect_attention(
         animator: The model's functions.
         params: The model's parameters.
         reference: The still.
-        driving: The motion.
+        motion: The motion.
         calibrated: Its calibrated references.
         options: Denoising options of the run with calibration.
         keypoints: COCO names of the body parts.
@@ -93,7 +93,7 @@ def inspect_attention(
         UserError: There is no such frame, step or keypoint, or a keypoint is not in sight.
     """
     options = options.resolve(animator)
-    size, num_frames = animator.image_size, len(driving.frames)
+    size, num_frames = animator.image_size, len(motion.frames)
     if not 0 <= frame < num_frames or not 0 <= step < options.steps:
         raise UserError(
             f"frame {frame} of step {step} was asked for; there are {num_frames} frames and "
@@ -104,7 +104,7 @@ def inspect_attention(
         known = ", ".join(KEYPOINT_INDEX)
         raise UserError(f"keypoint {unknown[0]} is unknown; known: {known}")
     index = [KEYPOINT_INDEX[name] for name in keypoints]
-    place_target = placement_on(driving.frames.shape[1:3], size, fit=animator.fit).apply
+    place_target = placement_on(motion.frames.shape[1:3], size, fit=animator.fit).apply
     still = np.asarray(reference.keypoints.xy[0], np.float64)[index]
     drv_from_ref = jax.tree.map(lambda x: x[0, frame], calibrated.calibration.drv_from_ref)
     points = place_target(np.asarray(calibrated.keypoints.xy[0, frame], np.float64)[index])
@@ -120,7 +120,7 @@ def inspect_attention(
     warped = place_target(np.asarray(apply(drv_from_ref, jnp.asarray(still))))
 
     def look(options: AnimateOptions) -> tuple[Look, ...]:
-        clip = canvas_clip(animator, reference, driving, calibrated, options)
+        clip = canvas_clip(animator, reference, motion, calibrated, options)
         maps = attention_maps(
             animator, params, clip, options, frame=frame, step=step, points=points
         )
@@ -132,7 +132,7 @@ def inspect_attention(
         )
 
     plain = look(dataclasses.replace(options, routing=None))[0]
-    target = fit_images(driving.frames[frame], size, fit=animator.fit)
+    target = fit_images(motion.frames[frame], size, fit=animator.fit)
     return Inspection(tuple(keypoints), target, points, plain, look(options))
 
 

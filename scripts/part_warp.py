@@ -11,7 +11,8 @@ import numpy as np
 import tyro
 
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
-from tpc_jax.studies.evaluation.cases import Case, make_case
+from tpc_jax.studies.datasets.splits import LoadedPair
+from tpc_jax.studies.evaluation.cases import make_case
 from tpc_jax.studies.evaluation.scores import score_clip
 
 # DensePose ids that move with a bone; hands and feet go on along forearm and shin.
@@ -53,13 +54,13 @@ def _affine(*columns: np.ndarray) -> np.ndarray:
     return np.vstack([np.stack(columns, axis=1), [0.0, 0.0, 1.0]])
 
 
-def warp_parts(case: Case) -> np.ndarray:
+def warp_parts(case: LoadedPair) -> np.ndarray:
     """Return the true frames with the person replaced by copies of the reference's parts."""
-    image, driving, out = case.reference.image, case.driving, case.truth.copy()
+    image, motion, out = case.reference.image, case.motion, case.motion.frames.copy()
     source = part_frames(case.reference.keypoints.xy[0])
     person = case.reference.masks[0]
     average = image[person].mean(0).astype(np.uint8)
-    columns = (out, driving.keypoints.xy[:, 0], driving.parts, case.masks)
+    columns = (out, motion.keypoints.xy[0], motion.parts, motion.masks[0])
     for picture, xy, parts, mask in zip(*columns, strict=True):
         places = np.full((*mask.shape, 2), -1.0, np.float32)
         nearest = _spread(parts)
@@ -86,7 +87,9 @@ def _spread(parts: np.ndarray) -> np.ndarray:
 def main(clips: int = 64, frames: int = 8, size: int = 64, seed: int = 0) -> None:
     """Print the mean PSNR on the person in square pictures of a size."""
     cases = [make_case(index, size, num_frames=frames, seed=seed) for index in range(clips)]
-    scores = [score_clip(warp_parts(case), case.truth, case.masks) for case in cases]
+    scores = [
+        score_clip(warp_parts(case), case.motion.frames, case.motion.masks[0]) for case in cases
+    ]
     mean = np.mean([score["foreground_psnr"] for score in scores])
     print(f"{clips} people, {size} x {size}: {mean:.1f} dB on the person")
 

@@ -5,8 +5,7 @@ from fractions import Fraction
 import numpy as np
 
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import Reference
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.studies.evaluation.cases import make_case
 from tpc_jax.studies.people import clip_rng, render_clip, sample_motion, sample_person, sample_scene
 
@@ -19,11 +18,11 @@ def exact_case(index, size, misalignment, *, num_frames=5, still=2):
         person, scene, motion, size, person_transform=misalignment, frames=[still]
     )
     clip = render_clip(person, scene, motion, size)
-    driving = Driving(
+    driving = Motion(
         clip.frames,
         Fraction(10),
         "densepose",
-        Keypoints(clip.keypoints[:, None], clip.conf[:, None]),
+        Keypoints(clip.keypoints[None], clip.conf[None]),
         clip.mask[None],
         clip.parts,
     )
@@ -39,8 +38,8 @@ def two_people(size, num_frames=5, misalignment=(0.8, 0.8, (0.0, 0.0))):
     image = np.concatenate([left.reference.image, right.reference.image], axis=1)
     masks = np.concatenate([_beside(left.reference.masks, 0), _beside(right.reference.masks, 1)])
     people = _join(left.reference.keypoints, right.reference.keypoints, size)
-    a, b = left.driving, right.driving
-    driving = Driving(
+    a, b = left.motion, right.motion
+    driving = Motion(
         np.concatenate([a.frames, b.frames], axis=2),
         a.fps,
         "densepose",
@@ -53,10 +52,9 @@ def two_people(size, num_frames=5, misalignment=(0.8, 0.8, (0.0, 0.0))):
 
 def _join(left: Keypoints, right: Keypoints, width: int) -> Keypoints:
     shift = np.array([width, 0.0])
-    axis = left.conf.ndim - 2
     return Keypoints(
-        np.concatenate([left.xy, right.xy + shift], axis=axis).astype(np.float32),
-        np.concatenate([left.conf, right.conf], axis=axis),
+        np.concatenate([left.xy, right.xy + shift]).astype(np.float32),
+        np.concatenate([left.conf, right.conf]),
     )
 
 

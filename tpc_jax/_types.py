@@ -5,7 +5,7 @@ Angles are radians, positive from +x towards +y.
 """
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -21,6 +21,10 @@ class Keypoints(NamedTuple):
 
     xy: Float[Array, "*batch points 2"] | Float[np.ndarray, "*batch points 2"]
     conf: Float[Array, "*batch points"] | Float[np.ndarray, "*batch points"]
+
+    def select(self, index: Any) -> "Keypoints":
+        """Index the batch axes of both arrays, as in `keypoints.select(np.s_[:, frame])`."""
+        return Keypoints(self.xy[index], self.conf[index])
 
 
 class Transform2D(NamedTuple):

@@ -38,10 +38,10 @@ class Calibration(NamedTuple):
     """
 
     drv_from_ref: Transform2D
-    subset: Bool[Array, "persons frames points"]
-    residual: Float[Array, "persons frames"]
-    status: Int[Array, "persons frames"]
-    is_filled: Bool[Array, "persons frames"]
+    subset: Bool[Array, "people frames points"]
+    residual: Float[Array, "people frames"]
+    status: Int[Array, "people frames"]
+    is_filled: Bool[Array, "people frames"]
 
 
 def calibrate(
@@ -61,8 +61,8 @@ def calibrate(
     """Fit the transforms that carry the reference person onto every driving frame.
 
     Args:
-        reference: Persons of the reference image, `xy` [persons points 2] in reference pixels.
-        driving: The same persons, in that order, `xy` [persons frames points 2] in driving pixels.
+        reference: People of the reference image, `xy` [people points 2] in reference pixels.
+        driving: The same people, in that order, `xy` [people frames points 2] in driving pixels.
         method: Which points steer the fit. "lts": the subset that one similarity explains best,
             searched exactly, and all points that agree with it; "all": every common visible point;
             "face": the five face points, trusted by driving confidence alone, as released; "clip":
@@ -138,11 +138,11 @@ def _check(reference: Keypoints, driving: Keypoints, method: str, transform: str
     """Reject shapes and options that cannot be meant."""
     ref_shape, drv_shape = jnp.shape(reference.xy), jnp.shape(driving.xy)
     if len(ref_shape) != 3 or ref_shape[-1] != 2:
-        raise ValueError(f"reference.xy must be [persons, points, 2], got {ref_shape}")
+        raise ValueError(f"reference.xy must be [people, points, 2], got {ref_shape}")
     expected = (ref_shape[0], *drv_shape[1:2], *ref_shape[1:])
     if len(drv_shape) != 4 or drv_shape != expected or drv_shape[1] == 0:
         raise ValueError(
-            f"driving.xy must be [{ref_shape[0]} persons, frames, {ref_shape[1]} points, 2] with "
+            f"driving.xy must be [{ref_shape[0]} people, frames, {ref_shape[1]} points, 2] with "
             f"one frame or more, got {drv_shape}"
         )
     for name, keypoints in (("reference", reference), ("driving", driving)):
@@ -170,7 +170,7 @@ def _finite(xy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def _weights(
     reference: Keypoints, driving: Keypoints, method: Method, tau: float, use_confidence: bool
-) -> Float[Array, "persons frames points"]:
+) -> Float[Array, "people frames points"]:
     """Weigh the points that a method may use; zero masks the others."""
     is_visible = visible(driving, tau)
     if method == "face":
@@ -185,31 +185,31 @@ def _weights(
 
 
 def _fit(
-    ref: Float[Array, "persons points 2"],
-    drv: Float[Array, "persons frames points 2"],
-    weight: Float[Array, "persons frames points"],
+    ref: Float[Array, "people points 2"],
+    drv: Float[Array, "people frames points 2"],
+    weight: Float[Array, "people frames points"],
     method: Method,
     solve: Solver,
     options: dict[str, float],
 ) -> SubsetFit:
-    """Fit every person and frame by the method; leading axes of the result are [persons frames]."""
-    num_persons, num_frames, num_points = weight.shape
+    """Fit every person and frame by the method; leading axes of the result are [people frames]."""
+    num_people, num_frames, num_points = weight.shape
     every_ref = jnp.broadcast_to(ref[:, None], drv.shape)
     if method == "clip":
-        per_clip = (num_persons, num_frames * num_points)
+        per_clip = (num_people, num_frames * num_points)
         fit = jax.vmap(solve)(
             every_ref.reshape(*per_clip, 2), drv.reshape(*per_clip, 2), weight.reshape(per_clip)
         )
         fit = jax.tree.map(
-            lambda x: jnp.broadcast_to(x[:, None], (num_persons, num_frames, *x.shape[1:])), fit
+            lambda x: jnp.broadcast_to(x[:, None], (num_people, num_frames, *x.shape[1:])), fit
         )
         return SubsetFit(fit, weight > 0)
     if method == "lts":
         problems = jax.tree.map(
-            lambda x: x.reshape(num_persons * num_frames, *x.shape[2:]), (every_ref, drv, weight)
+            lambda x: x.reshape(num_people * num_frames, *x.shape[2:]), (every_ref, drv, weight)
         )
         trimmed = _map_in_chunks(partial(fit_trimmed, solve=solve, **options), problems)
-        return jax.tree.map(lambda x: x.reshape(num_persons, num_frames, *x.shape[1:]), trimmed)
+        return jax.tree.map(lambda x: x.reshape(num_people, num_frames, *x.shape[1:]), trimmed)
     return SubsetFit(jax.vmap(jax.vmap(solve))(every_ref, drv, weight), weight > 0)
 
 
@@ -227,7 +227,7 @@ def _map_in_chunks(
 
 def _check_range(
     fit: ProcrustesResult, scale_range: tuple[float, float]
-) -> Int[Array, "persons frames"]:
+) -> Int[Array, "people frames"]:
     """Turn an OK fit that is not finite or of impossible scale into OUT_OF_RANGE."""
     scale = scale_of(fit.drv_from_ref)
     is_usable = (scale >= scale_range[0]) & (scale <= scale_range[1])
@@ -238,10 +238,10 @@ def _check_range(
 
 def _residual(
     drv_from_ref: Transform2D,
-    ref: Float[Array, "persons points 2"],
-    drv: Float[Array, "persons frames points 2"],
-    weight: Float[Array, "persons frames points"],
-) -> Float[Array, "persons frames"]:
+    ref: Float[Array, "people points 2"],
+    drv: Float[Array, "people frames points 2"],
+    weight: Float[Array, "people frames points"],
+) -> Float[Array, "people frames"]:
     """Average the squared distance left by the transforms that are really used."""
     moved = apply(drv_from_ref, jnp.broadcast_to(_finite(ref)[:, None], drv.shape))
     squared_error = jnp.sum((_finite(drv) - moved) ** 2, axis=-1)

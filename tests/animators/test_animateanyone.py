@@ -11,7 +11,7 @@ from small_clips import random_clip
 from small_magicanimate import shape_of
 
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import Reference, animate_clip
+from tpc_jax.animate import animate_clip
 from tpc_jax.animators.animateanyone import (
     AnimateAnyoneAnimator,
     AnimateAnyoneConfig,
@@ -31,7 +31,7 @@ from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.checkpoint import save_checkpoint
 from tpc_jax.pose.dwpose import draw_motion, whole_body
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion, Reference
 
 FRAMES = 5
 ROUTINGS = [None, "open", "masked", "union", "replace", "composite"]
@@ -193,10 +193,10 @@ def test_settings_survive_storage_and_sizes_can_be_chosen(model, tmp_path):
 
 def driving(kind, people=None, size=(60, 40)):
     rng = np.random.default_rng(2)
-    xy = rng.uniform(5, 35, (2, 1, 17, 2)).astype(np.float32)
+    xy = rng.uniform(5, 35, (1, 2, 17, 2)).astype(np.float32)
     frames = rng.integers(0, 256, (2, *size, 3), np.uint8)
     keypoints = Keypoints(xy, np.ones(xy.shape[:-1], np.float32))
-    return Driving(frames, Fraction(10), kind, keypoints, None, None, people)
+    return Motion(frames, Fraction(10), kind, keypoints, None, None, people)
 
 
 def test_the_pose_picture_is_the_rendering_or_drawn_from_keypoints():
@@ -210,7 +210,7 @@ def test_the_pose_picture_is_the_rendering_or_drawn_from_keypoints():
     again = pose_pictures(camera, SIZE, "dwpose")
     np.testing.assert_array_equal(again, fit_images(drawn, SIZE))
     # Points of a file are drawn even where a rendering is there.
-    people = whole_body(np.random.default_rng(3).uniform(5, 35, (2, 1, 133, 3)), "wholebody-133")
+    people = whole_body(np.random.default_rng(3).uniform(5, 35, (1, 2, 133, 3)), "wholebody-133")
     detailed = pose_pictures(shown._replace(people=people), SIZE, "dwpose")
     assert (detailed != rendering).any()
 

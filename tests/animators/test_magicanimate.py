@@ -32,7 +32,7 @@ from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.checkpoint import CONFIG_FILE, save_checkpoint
 from tpc_jax.pose.densepose import PALETTE, render_densepose
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion
 
 FRAMES = 3
 MASKED = AnimateOptions("masked", group_size=2, policy="first", steps=1)
@@ -232,10 +232,10 @@ def test_tiny_reads_no_prompts():
         load_animator("tiny", prompt="somebody dances")
 
 
-def motion(frames, parts) -> Driving:
-    people = Keypoints(np.zeros((len(frames), 1, 17, 2)), np.zeros((len(frames), 1, 17)))
+def motion(frames, parts) -> Motion:
+    people = Keypoints(np.zeros((1, len(frames), 17, 2)), np.zeros((1, len(frames), 17)))
     kind = "openpose" if parts is None else "densepose"
-    return Driving(frames, Fraction(10), kind, people, None, parts)
+    return Motion(frames, Fraction(10), kind, people, None, parts)
 
 
 def test_the_control_picture_is_the_rendering_itself():

@@ -36,7 +36,7 @@ def inputs(tmp_path_factory):
     write_video(folder / "densepose.mp4", render_densepose(moving.parts), 12)
     write_video(folder / "rgb.mp4", moving.frames, 12)
     np.savez(folder / "masks.npz", masks=moving.mask)
-    driving = Keypoints(moving.keypoints[:, None], moving.conf[:, None])
+    driving = Keypoints(moving.keypoints[None], moving.conf[None])
     write_keypoint_file(folder / "rgb.json", driving)
     return folder
 

@@ -23,18 +23,18 @@ def compiled(*arguments, **options):
     return jax.tree.map(np.asarray, compiled_jax(*arguments, **options))
 
 
-def scene(rng, persons=2, frames=8):
+def scene(rng, people=2, frames=8):
     """Persons who turn and grow, each driving frame an exact similarity of the reference."""
-    ref = np.stack([person(rng) for _ in range(persons)])
-    angle = rng.uniform(-np.pi, np.pi, (persons, 1)) + np.linspace(0, 1, frames)
-    scale = rng.uniform(0.5, 1.5, (persons, 1)) * np.linspace(1, 1.3, frames)
+    ref = np.stack([person(rng) for _ in range(people)])
+    angle = rng.uniform(-np.pi, np.pi, (people, 1)) + np.linspace(0, 1, frames)
+    scale = rng.uniform(0.5, 1.5, (people, 1)) * np.linspace(1, 1.3, frames)
     linear = np.array(
         [
             [s * rotation(a) for a, s in zip(*row, strict=True)]
             for row in zip(angle, scale, strict=True)
         ]
     )
-    offset = rng.uniform(-100, 100, (persons, frames, 2))
+    offset = rng.uniform(-100, 100, (people, frames, 2))
     drv = np.einsum("pfij,pkj->pfki", linear, ref) + offset[:, :, None]
     return ref, drv, linear, offset
 
@@ -191,7 +191,7 @@ def test_fill_degenerate_agrees_with_a_loop(rng):
 
 
 def test_smoothing_calms_the_transforms_and_bridges_gaps(rng):
-    ref, drv, _, offset = scene(rng, persons=1, frames=40)
+    ref, drv, _, offset = scene(rng, people=1, frames=40)
     drv -= offset[:, :, None]  # which jumps about
     conf = np.ones((1, 40, 17))
     conf[0, 20] = 0
@@ -211,9 +211,9 @@ def test_smoothing_calms_the_transforms_and_bridges_gaps(rng):
     assert calm.residual.mean() > rough.residual.mean()
 
 
-def test_persons_and_frames_are_fitted_independently(rng):
+def test_people_and_frames_are_fitted_independently(rng):
     # Fifteen problems: not a whole number of chunks.
-    ref, drv, _, _ = scene(rng, persons=3, frames=5)
+    ref, drv, _, _ = scene(rng, people=3, frames=5)
     drv += 15 * rng.normal(size=drv.shape)
     conf = (rng.uniform(size=(3, 5, 17)) > 0.2).astype(float)
     found = compiled(keypoints(ref), keypoints(drv, conf), method="lts")
@@ -247,7 +247,7 @@ def test_one_trace_serves_all_clips_of_a_size(rng):
 
 
 def test_gradients_are_finite_with_degenerate_frames(rng):
-    ref, drv, _, _ = scene(rng, persons=1, frames=4)
+    ref, drv, _, _ = scene(rng, people=1, frames=4)
     conf = np.ones((1, 4, 17))
     conf[0, 1] = 0
     drv[0, 2] = drv[0, 2, 0]
@@ -270,7 +270,7 @@ def bad_calls():
     yield ref, Keypoints(drv[0], np.ones((4, 17))), {}, "driving.xy must be"
     yield ref, Keypoints(drv[:, :0], np.ones((1, 0, 17))), {}, "one frame or more"
     two = Keypoints(np.zeros((2, 4, 17, 2)), np.ones((2, 4, 17)))
-    yield ref, two, {}, "1 persons"
+    yield ref, two, {}, "1 people"
     yield ref, Keypoints(drv, np.ones((1, 4, 16))), {}, "driving.conf must have shape"
     yield ref, driving, {"method": "best"}, "method must be one of"
     yield ref, driving, {"model": "perspective"}, "model must be one of"

@@ -18,16 +18,16 @@ def clip(rng, paths, height=100.0):
     """People who keep their pose and move along paths [people, frames, 2]."""
     paths = np.asarray(paths, float)
     poses = crowd(rng, centres=np.zeros((len(paths), 2)), height=height)
-    xy = poses[None] + paths.transpose(1, 0, 2)[:, :, None, :]
+    xy = poses[:, None] + paths[:, :, None, :]
     xy += rng.normal(size=xy.shape)
     return xy, np.ones(xy.shape[:-1])
 
 
 def shuffled(rng, xy, conf):
     """Permute people in every frame; return keypoints and where each person went."""
-    order = np.stack([rng.permutation(xy.shape[1]) for _ in xy])
-    frames = np.arange(len(xy))[:, None]
-    return Keypoints(xy[frames, order], conf[frames, order]), np.argsort(order, axis=1).T
+    frames = np.arange(xy.shape[1])
+    order = np.stack([rng.permutation(len(xy)) for _ in frames], axis=1)
+    return Keypoints(xy, conf).select((order, frames)), np.argsort(order, axis=0)
 
 
 def line(start, stop, frames=40):
@@ -36,7 +36,7 @@ def line(start, stop, frames=40):
 
 def reference_like(xy, frame=0):
     """The people of one frame as a reference at half the size, elsewhere."""
-    return Keypoints(xy[frame] * 0.5 + [300, 10], np.ones(xy.shape[1:3]))
+    return Keypoints(xy[:, frame] * 0.5 + [300, 10], np.ones((len(xy), 17)))
 
 
 def test_people_are_followed_and_put_in_the_order_of_the_reference(rng):
@@ -46,8 +46,8 @@ def test_people_are_followed_and_put_in_the_order_of_the_reference(rng):
     people = match_people(reference_like(xy), driving)
     np.testing.assert_array_equal(people, truth)
     chosen = select_people(driving, people)
-    np.testing.assert_array_equal(chosen.xy, xy.transpose(1, 0, 2, 3))
-    np.testing.assert_array_equal(chosen.conf, conf.transpose(1, 0, 2))
+    np.testing.assert_array_equal(chosen.xy, xy)
+    np.testing.assert_array_equal(chosen.conf, conf)
 
 
 def test_the_order_of_the_reference_decides(rng):
@@ -63,7 +63,7 @@ def test_crossing_people_keep_their_identity(rng):
     xy, conf = clip(rng, [line([100, 200], [500, 200], 41), line([500, 205], [100, 205], 41)])
     driving, truth = shuffled(rng, xy, conf)
     np.testing.assert_array_equal(match_people(reference_like(xy), driving), truth)
-    conf[19:22, 1] = 0
+    conf[1, 19:22] = 0
     driving, truth = shuffled(rng, xy, conf)
     people = match_people(reference_like(xy), driving)
     seen = np.ones(41, bool)
@@ -75,8 +75,8 @@ def test_crossing_people_keep_their_identity(rng):
 
 def test_a_person_missing_from_the_first_frames_is_found_later(rng):
     xy, conf = clip(rng, [line([100, 200], [120, 200]), line([400, 200], [380, 200])])
-    conf[:5, 0] = 0
-    conf[0] = 0
+    conf[0, :5] = 0
+    conf[:, 0] = 0
     driving, truth = shuffled(rng, xy, conf)
     people = match_people(reference_like(xy), driving)
     np.testing.assert_array_equal(people[0], np.where(np.arange(40) < 5, -1, truth[0]))
@@ -87,11 +87,11 @@ def test_a_person_missing_from_the_first_frames_is_found_later(rng):
 def test_a_returning_person_is_recognised_by_the_nearest_last_place(rng):
     xy, conf = clip(rng, [line([100, 200], [140, 200]), line([300, 200], [330, 200]),
                           line([500, 200], [480, 200])])  # fmt: skip
-    conf[10:18, 0] = 0
-    conf[12:25, 2] = 0
+    conf[0, 10:18] = 0
+    conf[2, 12:25] = 0
     driving, truth = shuffled(rng, xy, conf)
     people = match_people(reference_like(xy), driving)
-    present = conf.any(axis=-1).T
+    present = conf.any(axis=-1)
     np.testing.assert_array_equal(people, np.where(present, truth, -1))
 
 
@@ -105,16 +105,16 @@ def test_a_lone_person_survives_a_cut(rng):
 
 def test_a_newcomer_far_away_starts_a_track_of_their_own(rng):
     xy, conf = clip(rng, [line([100, 200], [110, 200]), line([600, 200], [620, 200])])
-    conf[:10, 1] = 0
-    conf[10, 0] = 0
+    conf[1, :10] = 0
+    conf[0, 10] = 0
     tracks = track_people(Keypoints(xy, conf))
-    present = conf.any(axis=-1).T
+    present = conf.any(axis=-1)
     np.testing.assert_array_equal(tracks, np.where(present, [[0], [1]], -1))
 
 
 def test_surplus_people_are_left_out_passers_by_first(rng):
     xy, conf = clip(rng, [line([100, 200], [110, 200]), line([600, 200], [620, 200])])
-    conf[20:, 0] = 0
+    conf[0, 20:] = 0
     reference = Keypoints(person(rng)[None], np.ones((1, 17)))
     people = match_people(reference, Keypoints(xy, conf))
     np.testing.assert_array_equal(people, np.ones((1, 40)))
@@ -133,8 +133,8 @@ def test_the_canvas_tells_which_of_two_references_a_lone_person_is(x, expected, 
 def test_missing_reference_people_and_unseen_points_do_no_harm(rng):
     xy, conf = clip(rng, [line([100, 200], [150, 200]), line([400, 200], [380, 200])])
     # Alternate halves of the body, NaN where unseen.
-    conf[::2, :, :9] = 0
-    conf[1::3, :, 9:] = 0
+    conf[:, ::2, :9] = 0
+    conf[:, 1::3, 9:] = 0
     xy[conf == 0] = np.nan
     full = np.nan_to_num(clip(rng, [line([100, 200], [150, 200])])[0])
     reference = Keypoints(
@@ -142,7 +142,7 @@ def test_missing_reference_people_and_unseen_points_do_no_harm(rng):
         np.stack([np.ones(17), np.zeros(17), np.ones(17)]),
     )
     people = match_people(reference, Keypoints(xy, conf))
-    seen = conf.any(axis=-1).T
+    seen = conf.any(axis=-1)
     np.testing.assert_array_equal(people[0], np.where(seen[0], 0, -1))
     np.testing.assert_array_equal(people[1], np.full(40, -1))
     np.testing.assert_array_equal(people[2], np.where(seen[1], 1, -1))
@@ -150,7 +150,7 @@ def test_missing_reference_people_and_unseen_points_do_no_harm(rng):
 
 @pytest.mark.parametrize("num_people", [0, 2])
 def test_nobody_at_all_is_an_answer(num_people, rng):
-    driving = Keypoints(np.zeros((4, num_people, 17, 2)), np.zeros((4, num_people, 17)))
+    driving = Keypoints(np.zeros((num_people, 4, 17, 2)), np.zeros((num_people, 4, 17)))
     reference = Keypoints(person(rng)[None], np.ones((1, 17)))
     people = match_people(reference, driving)
     np.testing.assert_array_equal(people, np.full((1, 4), -1))
@@ -160,12 +160,12 @@ def test_nobody_at_all_is_an_answer(num_people, rng):
 
 
 def test_shapes_are_checked(rng):
-    good = Keypoints(np.zeros((4, 1, 17, 2)), np.zeros((4, 1, 17)))
+    good = Keypoints(np.zeros((1, 4, 17, 2)), np.zeros((1, 4, 17)))
     reference = Keypoints(person(rng)[None], np.ones((1, 17)))
     with pytest.raises(ValueError, match="reference must have xy with 3 axes"):
         match_people(good, good)
     with pytest.raises(ValueError, match="driving must have xy with 4 axes"):
         match_people(reference, reference)
-    short = Keypoints(np.zeros((4, 1, 9, 2)), np.zeros((4, 1, 9)))
+    short = Keypoints(np.zeros((1, 4, 9, 2)), np.zeros((1, 4, 9)))
     with pytest.raises(ValueError, match="the same points, got 17 and 9"):
         match_people(reference, short)

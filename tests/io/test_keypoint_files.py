@@ -26,11 +26,11 @@ def test_own_format_round_trip_of_a_still(tmp_path):
     write_keypoint_file(tmp_path / "k.json", keypoints, size=(480, 640))
     read = read_keypoint_file(tmp_path / "k.json")
     assert (read.layout, read.size) == ("coco-17", (480, 640))
-    np.testing.assert_allclose(read.points[0], np.nan_to_num(people), atol=6e-4)
+    np.testing.assert_allclose(read.points[:, 0], np.nan_to_num(people), atol=6e-4)
 
 
 def test_own_format_round_trip_of_a_clip(tmp_path):
-    points = np.stack([np.stack([person(17)]) for _ in range(4)])
+    points = np.stack([person(17) for _ in range(4)])[None]
     write_keypoint_file(tmp_path / "k.json", Keypoints(points[..., :2], points[..., 2]))
     read = read_keypoint_file(tmp_path / "k.json")
     assert read.size is None
@@ -42,7 +42,8 @@ def test_frames_with_fewer_people_have_zero_confidence(tmp_path):
     frames = [{"people": []}, {"people": [{"keypoints": one}, {"keypoints": two}]}]
     read = read_keypoint_file(save(tmp_path / "k.json", {"format": "coco-17", "frames": frames}))
     assert read.points.shape == (2, 2, 17, 3)
-    assert (read.points[0] == 0).all()
+    assert (read.points[:, 0] == 0).all()
+    np.testing.assert_allclose(read.points[:, 1], [one, two])
 
 
 def test_coco_annotations(tmp_path):
@@ -53,10 +54,10 @@ def test_coco_annotations(tmp_path):
         "annotations": [{"image_id": 7, "keypoints": points.ravel().tolist()}],
     }
     read = read_keypoint_file(save(tmp_path / "k.json", document))
-    assert read.points.shape == (2, 1, 17, 3)  # f2 precedes f10 and shows nobody
-    assert (read.points[0] == 0).all()
-    np.testing.assert_allclose(read.points[1, 0, :, 2], points[:, 2] / 2)
-    np.testing.assert_allclose(read.points[1, 0, :, :2], points[:, :2])
+    assert read.points.shape == (1, 2, 17, 3)  # f2 precedes f10 and shows nobody
+    assert (read.points[0, 0] == 0).all()
+    np.testing.assert_allclose(read.points[0, 1, :, 2], points[:, 2] / 2)
+    np.testing.assert_allclose(read.points[0, 1, :, :2], points[:, :2])
 
 
 def test_coco_results(tmp_path):
@@ -67,7 +68,7 @@ def test_coco_results(tmp_path):
     ]
     read = read_keypoint_file(save(tmp_path / "k.json", document))
     np.testing.assert_allclose(read.points[0, 0], people[1])
-    np.testing.assert_allclose(read.points[1], np.stack([people[0], people[2]]))
+    np.testing.assert_allclose(read.points[:, 1], np.stack([people[0], people[2]]))
 
 
 def mmpose(points):
@@ -94,9 +95,9 @@ def test_mmpose_video_keeps_skipped_frames(tmp_path, wrapped):
     ]
     document = {"meta_info": {}, "instance_info": entries} if wrapped else entries
     read = read_keypoint_file(save(tmp_path / "k.json", document))
-    assert read.points.shape == (3, 1, 17, 3)
-    assert (read.points[1] == 0).all()
-    np.testing.assert_allclose(read.points[[0, 2], 0], points)
+    assert read.points.shape == (1, 3, 17, 3)
+    assert (read.points[0, 1] == 0).all()
+    np.testing.assert_allclose(read.points[0, [0, 2]], points)
 
 
 @pytest.mark.parametrize("count", [18, 25])
@@ -108,8 +109,8 @@ def test_openpose_folder(tmp_path, count):
     save(tmp_path / "clip_11_keypoints.json", {"version": 1.3, "people": []})
     read = read_keypoint_file(tmp_path)
     assert read.layout == f"openpose-{count}"
-    np.testing.assert_allclose(read.points[:2, 0], points[::-1])
-    assert (read.points[2] == 0).all()
+    np.testing.assert_allclose(read.points[0, :2], points[::-1])
+    assert (read.points[0, 2] == 0).all()
 
 
 def own(points):

@@ -132,7 +132,7 @@ def test_the_surest_people_are_kept():
 
 def test_a_clip_is_drawn_at_the_annotators_scale():
     pose = place(0, 0.5, (64, 100), POSE)
-    points = np.stack([wholebody_points(pose), np.zeros((133, 3))])[:, None]
+    points = np.stack([wholebody_points(pose), np.zeros((133, 3))])[None]
     frames = draw_motion(whole_body(points, "wholebody-133"), (192, 128), 512)
     assert frames.shape == (2, 768, 512, 3)
     assert not frames[1].any()

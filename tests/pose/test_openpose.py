@@ -40,7 +40,7 @@ def poses(count, seed=0, scale=1.0, at=(256, 256)):
 
 def decode_one(frame):
     found = decode_skeleton(frame[None])
-    return found.xy[0], found.conf[0]
+    return found.xy[:, 0], found.conf[:, 0]
 
 
 def test_neck_is_between_visible_shoulders():
@@ -100,10 +100,10 @@ def test_round_trip_through_compression(tmp_path, size, scale):
     frames = np.stack([draw_skeleton(people(pose), size, size) for pose in clip])
     write_video(tmp_path / "a.mp4", frames, 25, quality=20)
     found = decode_skeleton(read_video(tmp_path / "a.mp4").frames)
-    assert found.xy.shape == (4, 1, 17, 2)
-    seen = found.conf[:, 0] > 0.6
+    assert found.xy.shape == (1, 4, 17, 2)
+    seen = found.conf[0] > 0.6
     assert seen.mean() > 0.9
-    assert np.abs(found.xy[:, 0] - np.stack(clip))[seen].max() < 1.3 + scale
+    assert np.abs(found.xy[0] - np.stack(clip))[seen].max() < 1.3 + scale
 
 
 def draw_hand(canvas, wrist):
@@ -176,9 +176,9 @@ def test_partial_people_and_empty_frames():
     frames = np.stack([draw_skeleton(people(pose), 512, 512), np.zeros((512, 512, 3), np.uint8),
                        draw_skeleton(upper, 512, 512)])  # fmt: skip
     found = decode_skeleton(frames)
-    assert (found.conf[1] == 0).all()
-    assert (found.conf[2, 0, 11:] == 0).all()
-    assert (found.conf[2, 0, :11] > 0.8).all()
+    assert (found.conf[:, 1] == 0).all()
+    assert (found.conf[0, 2, 11:] == 0).all()
+    assert (found.conf[0, 2, :11] > 0.8).all()
 
 
 def test_other_pictures_are_refused():

@@ -9,14 +9,9 @@ from tpc_jax.errors import UserError
 from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import write_video
 from tpc_jax.pose.densepose import render_densepose
+from tpc_jax.pose.masks import divide_masks, read_masks
 from tpc_jax.pose.openpose import draw_skeleton
-from tpc_jax.pose.reading import (
-    divide_masks,
-    read_driving,
-    read_keypoints,
-    read_masks,
-    read_reference_keypoints,
-)
+from tpc_jax.pose.reading import read_keypoints, read_motion, read_reference_keypoints
 
 POSES = [place(5 * step, 0.55, (128 + 3 * step, 128)) for step in range(3)]
 SIZE = (256, 256)
@@ -34,7 +29,7 @@ def densepose(path, frames=None):
 
 
 def clip_keypoints(poses=POSES):
-    xy = np.stack(poses)[:, None].astype(np.float32)
+    xy = np.stack(poses)[None].astype(np.float32)
     return Keypoints(xy, np.ones(xy.shape[:-1], np.float32))
 
 
@@ -44,12 +39,12 @@ def scenery():
 
 
 def test_densepose_is_recognised_and_read(tmp_path):
-    driving = read_driving(densepose(tmp_path / "a.mp4"))
+    driving = read_motion(densepose(tmp_path / "a.mp4"))
     assert driving.kind == "densepose"
     assert driving.fps == 24
     assert driving.frames.shape == (3, *SIZE, 3)
-    assert driving.keypoints.xy.shape == (3, 1, 17, 2)
-    assert np.abs(driving.keypoints.xy[:, 0] - np.stack(POSES)).max() < 4
+    assert driving.keypoints.xy.shape == (1, 3, 17, 2)
+    assert np.abs(driving.keypoints.xy[0] - np.stack(POSES)).max() < 4
     expected = np.stack([parts_of(pose) for pose in POSES])
     assert (driving.parts == expected).mean() > 0.99
     assert (driving.masks[0] == (expected > 0)).mean() > 0.99
@@ -57,16 +52,14 @@ def test_densepose_is_recognised_and_read(tmp_path):
 
 def test_skeleton_is_recognised_and_gets_drawn_masks(tmp_path):
     keypoints = clip_keypoints()
-    frames = [
-        draw_skeleton(Keypoints(xy, conf), 512, 512)
-        for xy, conf in zip(keypoints.xy * 2, keypoints.conf, strict=True)
-    ]
+    large = Keypoints(keypoints.xy * 2, keypoints.conf)
+    frames = [draw_skeleton(large.select(np.s_[:, i]), 512, 512) for i in range(3)]
     write_video(tmp_path / "a.mp4", np.stack(frames), 30)
-    driving = read_driving(tmp_path / "a.mp4")
+    driving = read_motion(tmp_path / "a.mp4")
     assert driving.kind == "openpose"
     assert driving.parts is None
-    body = driving.keypoints.conf[:, 0] > 0.8
-    assert np.abs(driving.keypoints.xy[:, 0] - 2 * np.stack(POSES))[body].max() < 2
+    body = driving.keypoints.conf[0] > 0.8
+    assert np.abs(driving.keypoints.xy[0] - 2 * np.stack(POSES))[body].max() < 2
     assert driving.masks.shape == (1, 3, 512, 512)
     assert (driving.masks[0].mean(axis=(1, 2)) > 0.05).all()
 
@@ -74,55 +67,55 @@ def test_skeleton_is_recognised_and_gets_drawn_masks(tmp_path):
 def test_rgb_needs_keypoints(tmp_path):
     write_video(tmp_path / "rgb.mp4", scenery(), 25)
     with pytest.raises(UserError, match=r"rgb.mp4: is neither .*; give a keypoint file") as caught:
-        read_driving(tmp_path / "rgb.mp4")
+        read_motion(tmp_path / "rgb.mp4")
     assert "\n" not in str(caught.value)
     write_keypoint_file(tmp_path / "k.json", clip_keypoints(), size=SIZE)
-    driving = read_driving(tmp_path / "rgb.mp4", keypoints_path=tmp_path / "k.json")
+    driving = read_motion(tmp_path / "rgb.mp4", keypoints_path=tmp_path / "k.json")
     assert driving.kind == "rgb"
     assert driving.masks is None
-    np.testing.assert_allclose(driving.keypoints.xy[:, 0], np.stack(POSES), atol=1e-3)
+    np.testing.assert_allclose(driving.keypoints.xy[0], np.stack(POSES), atol=1e-3)
 
 
 def test_wrong_kind_is_refused(tmp_path):
     write_video(tmp_path / "rgb.mp4", scenery(), 25)
     densepose(tmp_path / "d.mp4")
     with pytest.raises(UserError, match=r"rgb.mp4: is not a DensePose rendering"):
-        read_driving(tmp_path / "rgb.mp4", "densepose")
+        read_motion(tmp_path / "rgb.mp4", "densepose")
     with pytest.raises(UserError, match=r"d.mp4: is not an OpenPose skeleton"):
-        read_driving(tmp_path / "d.mp4", "openpose")
+        read_motion(tmp_path / "d.mp4", "openpose")
     with pytest.raises(Exception, match="smpl"):  # the type checker's word first, in tests
-        read_driving(tmp_path / "d.mp4", "smpl")
+        read_motion(tmp_path / "d.mp4", "smpl")
 
 
 def test_keypoint_file_overrides_decoding_and_must_fit(tmp_path):
     densepose(tmp_path / "d.mp4")
     shifted = clip_keypoints([pose + 1 for pose in POSES])
     write_keypoint_file(tmp_path / "k.json", shifted)
-    driving = read_driving(tmp_path / "d.mp4", keypoints_path=tmp_path / "k.json")
+    driving = read_motion(tmp_path / "d.mp4", keypoints_path=tmp_path / "k.json")
     np.testing.assert_allclose(driving.keypoints.xy, shifted.xy, atol=1e-3)
     assert driving.masks.shape == (1, 3, *SIZE)
     write_keypoint_file(tmp_path / "short.json", clip_keypoints(POSES[:2]))
     with pytest.raises(UserError, match=r"short.json: holds 2 frames, .*d.mp4 has 3; "):
-        read_driving(tmp_path / "d.mp4", keypoints_path=tmp_path / "short.json")
+        read_motion(tmp_path / "d.mp4", keypoints_path=tmp_path / "short.json")
     write_keypoint_file(tmp_path / "size.json", shifted, size=(100, 50))
     with pytest.raises(UserError, match="annotated on 50x100 pixels, the picture has 256x256"):
-        read_driving(tmp_path / "d.mp4", keypoints_path=tmp_path / "size.json")
+        read_motion(tmp_path / "d.mp4", keypoints_path=tmp_path / "size.json")
 
 
 def test_frames_without_anybody_pass_but_not_all(tmp_path):
     empty = render_densepose(np.zeros(SIZE, np.uint8))
     some = np.stack([empty, render_densepose(parts_of(POSES[0])), empty])
-    driving = read_driving(densepose(tmp_path / "some.mp4", some))
-    assert (driving.keypoints.conf.max(axis=-1)[:, 0] > 0).tolist() == [False, True, False]
+    driving = read_motion(densepose(tmp_path / "some.mp4", some))
+    assert (driving.keypoints.conf.max(axis=-1)[0] > 0).tolist() == [False, True, False]
     assert driving.masks.any(axis=(0, 2, 3)).tolist() == [False, True, False]
     with pytest.raises(UserError, match=r"none.mp4: shows nobody"):
-        read_driving(densepose(tmp_path / "none.mp4", np.stack([empty] * 3)))
+        read_motion(densepose(tmp_path / "none.mp4", np.stack([empty] * 3)))
 
 
 def test_two_people_have_a_mask_each(tmp_path):
     left, right = (parts_of(place(0, 0.4, (x, 128))) for x in (70, 190))
     frames = np.stack([render_densepose(left | right)] * 2)
-    driving = read_driving(densepose(tmp_path / "a.mp4", frames))
+    driving = read_motion(densepose(tmp_path / "a.mp4", frames))
     assert driving.keypoints.xy.shape == (2, 2, 17, 2)
     assert driving.masks.shape == (2, 2, *SIZE)
     assert (driving.masks[0, 0] == (left > 0)).mean() > 0.99
@@ -159,7 +152,7 @@ def save_video(path):
 def test_masks_of_every_layout(tmp_path, save):
     masks = read_masks(save(tmp_path), (3, *SIZE))
     np.testing.assert_array_equal(masks, some_masks()[None])
-    driving = read_driving(densepose(tmp_path / "d.mp4"), masks_path=save(tmp_path))
+    driving = read_motion(densepose(tmp_path / "d.mp4"), masks_path=save(tmp_path))
     np.testing.assert_array_equal(driving.masks, some_masks()[None])
 
 
@@ -178,17 +171,17 @@ def test_bad_masks_are_one_line_with_a_remedy(tmp_path):
 
 def test_one_mask_with_everybody_is_divided():
     left, right = (parts_of(place(0, 0.4, (x, 128))) > 0 for x in (70, 190))
-    xy = np.stack([[place(0, 0.4, (x, 128)) for x in (190, 70)]])
-    keypoints = Keypoints(xy, np.ones((1, 2, 17)))
+    xy = np.stack([[place(0, 0.4, (x, 128))] for x in (190, 70)])
+    keypoints = Keypoints(xy, np.ones((2, 1, 17)))
     divided = divide_masks((left | right)[None, None], keypoints)
     np.testing.assert_array_equal(divided[:, 0], [right, left])
 
 
 def test_several_masks_go_to_the_people_in_them():
     left, right = (parts_of(place(0, 0.4, (x, 128))) > 0 for x in (70, 190))
-    xy = np.stack([[place(0, 0.4, (x, 128)) for x in (190, 70)]] * 2)
+    xy = np.stack([[place(0, 0.4, (x, 128))] * 2 for x in (190, 70)])
     conf = np.ones((2, 2, 17))
-    conf[1, 0] = 0  # the right person is missing from the second frame
+    conf[0, 1] = 0  # the right person is missing from the second frame
     divided = divide_masks(np.stack([[left, left], [right, right]]), Keypoints(xy, conf))
     np.testing.assert_array_equal(divided[:, 0], [right, left])
     np.testing.assert_array_equal(divided[:, 1], [np.zeros_like(left), left])
@@ -215,4 +208,4 @@ def test_openpose_points_are_reordered(tmp_path):
 def test_a_video_is_no_file_of_coordinates(tmp_path):
     write_video(tmp_path / "still.mp4", np.zeros((3, 32, 32, 3), np.uint8), 10)
     with pytest.raises(UserError, match="holds no DensePose coordinates"):
-        read_driving(tmp_path / "still.mp4", kind="uv")
+        read_motion(tmp_path / "still.mp4", kind="uv")

@@ -1,12 +1,9 @@
 """Motions moved onto the reference's person."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
 from tpc_jax._types import Keypoints
-from tpc_jax.pose.reading import Driving
 from tpc_jax.pose.retarget import retarget_limbs, shift_and_scale
 from tpc_jax.studies.datasets.interface import move_keypoints, similarity_matrix
 from tpc_jax.studies.datasets.synthetic import SyntheticPeople
@@ -21,11 +18,11 @@ def motion(name="0002-plain", *, use_parts=True):
     parts = clip.parts if use_parts else None
     everything = np.ones_like(clip.keypoints.conf)
     keypoints = Keypoints(clip.keypoints.xy, everything)
-    return Driving(clip.frames, Fraction(10), "densepose", keypoints, clip.masks, parts)
+    return clip._replace(keypoints=keypoints, parts=parts)
 
 
 def person_of(driving, frame=0):
-    return Keypoints(driving.keypoints.xy[frame], driving.keypoints.conf[frame])
+    return driving.keypoints.select(np.s_[:, frame])
 
 
 @pytest.mark.parametrize("move", [shift_and_scale, retarget_limbs])
@@ -33,7 +30,7 @@ def test_the_motions_own_first_frame_changes_little(move):
     driving = motion()
     still = driving._replace(
         frames=driving.frames[:1], masks=driving.masks[:, :1], parts=driving.parts[:1],
-        keypoints=Keypoints(*(x[:1] for x in driving.keypoints)),
+        keypoints=driving.keypoints.select(np.s_[:, :1]),
     )  # fmt: skip
     moved = move(still, person_of(still))
     np.testing.assert_allclose(moved.keypoints.xy, still.keypoints.xy, atol=1e-3)
@@ -55,7 +52,7 @@ def test_a_smaller_shifted_reference_is_met(move):
     assert np.linalg.norm(away, axis=-1).max() < 2.5
     inside = [
         frame[np.clip(np.rint(y), 0, 63).astype(int), np.clip(np.rint(x), 0, 63).astype(int)]
-        for frame, points in zip(moved.masks[0], moved.keypoints.xy[:, 0], strict=True)
+        for frame, points in zip(moved.masks[0], moved.keypoints.xy[0], strict=True)
         for x, y in points[torso]
     ]
     assert np.mean(inside) > 0.9
@@ -64,12 +61,12 @@ def test_a_smaller_shifted_reference_is_met(move):
 def test_the_shift_keeps_shapes_and_limbs_keep_directions():
     driving, other = motion(), motion("0005-plain")
     reference = person_of(other)
-    old = driving.keypoints.xy[:, 0]
-    new = shift_and_scale(driving, reference).keypoints.xy[:, 0]
+    old = driving.keypoints.xy[0]
+    new = shift_and_scale(driving, reference).keypoints.xy[0]
     lengths = [np.linalg.norm(xy[:, 1:] - xy[:, :1], axis=-1) for xy in (old, new)]
     ratios = lengths[1] / lengths[0]
     np.testing.assert_allclose(ratios, ratios[0, 0], rtol=1e-3)
-    new = retarget_limbs(driving, reference).keypoints.xy[:, 0]
+    new = retarget_limbs(driving, reference).keypoints.xy[0]
     for parent, child in ((5, 7), (7, 9), (12, 14), (14, 16)):
         steps = [xy[:, child] - xy[:, parent] for xy in (old, new)]
         units = [step / np.linalg.norm(step, axis=-1, keepdims=True) for step in steps]
@@ -84,7 +81,7 @@ def test_limbs_take_the_references_lengths():
     for elbow, wrist in ((7, 9), (8, 10)):
         longer[0, wrist] = longer[0, elbow] + 1.3 * (longer[0, wrist] - longer[0, elbow])
     plain, long = (
-        retarget_limbs(driving, Keypoints(xy, reference.conf)).keypoints.xy[:, 0]
+        retarget_limbs(driving, Keypoints(xy, reference.conf)).keypoints.xy[0]
         for xy in (reference.xy, longer)
     )
 

@@ -87,10 +87,10 @@ def inspections():
     for person in (3, 8):
         misalignment = (np.pi / 3, 0.7, (0.0, 0.0))
         case = make_case(person, size, num_frames=4, misalignment=misalignment)
-        clip = calibrate_clip(case.reference, case.driving)
+        clip = calibrate_clip(case.reference, case.motion)
         found.append(
             inspect_attention(
-                animator, params, case.reference, case.driving, clip, AnimateOptions(steps=1),
+                animator, params, case.reference, case.motion, clip, AnimateOptions(steps=1),
                 keypoints=KEYPOINTS, frame=2, step=0,
             )
         )  # fmt: skip
@@ -143,21 +143,21 @@ def test_near_counts_what_lies_within_the_ring(tmp_path):
 def test_bad_questions(changes, message):
     animator, params = load_animator("tiny")
     case = make_case(3, 64, num_frames=4)
-    clip = calibrate_clip(case.reference, case.driving)
+    clip = calibrate_clip(case.reference, case.motion)
     given = {"keypoints": ("nose",), "frame": 0, "step": 0, **changes}
     with pytest.raises(UserError, match=message):
         inspect_attention(
-            animator, params, case.reference, case.driving, clip, AnimateOptions(steps=1), **given
+            animator, params, case.reference, case.motion, clip, AnimateOptions(steps=1), **given
         )
 
 
 def test_a_body_part_out_of_sight():
     animator, params = load_animator("tiny")
     case = make_case(3, 64, num_frames=4)
-    conf = np.array(case.driving.keypoints.conf)
-    conf[1, :, 9] = 0
-    keypoints = case.driving.keypoints._replace(conf=conf)
-    driving = case.driving._replace(keypoints=keypoints)
+    conf = np.array(case.motion.keypoints.conf)
+    conf[:, 1, 9] = 0
+    keypoints = case.motion.keypoints._replace(conf=conf)
+    driving = case.motion._replace(keypoints=keypoints)
     clip = calibrate_clip(case.reference, driving)
     with pytest.raises(UserError, match="left_wrist is not in sight in frame 1"):
         inspect_attention(

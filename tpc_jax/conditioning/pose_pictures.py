@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from tpc_jax._types import Keypoints
 from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.conditioning.pose_maps import PART_COLORS, draw_skeleton_lines
 from tpc_jax.conditioning.uv import fit_uv
@@ -14,18 +13,18 @@ from tpc_jax.io.uv_files import render_uv
 from tpc_jax.pose.densepose import PALETTE, is_densepose, render_densepose
 from tpc_jax.pose.dwpose import draw_motion, whole_body
 from tpc_jax.pose.openpose import CANVAS, draw_openpose
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion
 
 PoseKind = Literal["house", "densepose", "dwpose", "openpose", "uv"]
 
 
 def pose_pictures(
-    driving: Driving, canvas: Canvas, kind: PoseKind = "house", num_people: int = 1
+    motion: Motion, canvas: Canvas, kind: PoseKind = "house", num_people: int = 1
 ) -> UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"]:
     """Return the motion as an animator wants to see it.
 
     Args:
-        driving: The motion.
+        motion: The motion.
         canvas: Where it goes; DensePose coordinates are always stretched onto it.
         kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
             DensePose rendering itself, or part maps painted as one. "dwpose": the people of a
@@ -38,20 +37,20 @@ def pose_pictures(
         UserError: A DensePose rendering or its coordinates are wanted and the motion has none.
     """
     if kind == "uv":
-        return _coordinates(driving, canvas.size)
+        return _coordinates(motion, canvas.size)
     if kind == "densepose":
-        return _densepose_pictures(driving, canvas)
+        return _densepose_pictures(motion, canvas)
     if kind == "dwpose":
-        return canvas.pictures(_dwpose_pictures(driving, num_people))
+        return canvas.pictures(_dwpose_pictures(motion, num_people))
     if kind == "openpose":
-        return canvas.pictures(_openpose_pictures(driving))
-    if driving.parts is not None:
-        return PART_COLORS[canvas.parts(driving.parts)]
-    placement = canvas.placement(driving.frames.shape[1:3])
-    xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
-    pictures = np.zeros((len(xy), *canvas.size, 3), np.uint8)
-    for picture, people, visible in zip(pictures, placement.apply(xy), conf > 0, strict=True):
-        for points, is_visible in zip(people, visible, strict=True):
+        return canvas.pictures(_openpose_pictures(motion))
+    if motion.parts is not None:
+        return PART_COLORS[canvas.parts(motion.parts)]
+    xy, conf = np.asarray(motion.keypoints.xy), np.asarray(motion.keypoints.conf)
+    xy = canvas.points(xy, motion.frames.shape[1:3])
+    pictures = np.zeros((len(motion.frames), *canvas.size, 3), np.uint8)
+    for person, visible in zip(xy, conf > 0, strict=True):
+        for picture, points, is_visible in zip(pictures, person, visible, strict=True):
             draw_skeleton_lines(picture, points, is_visible)
     return pictures
 
@@ -68,41 +67,40 @@ def show_pose(
     return pose if pose.shape[-1] == 3 else render_uv(pose)
 
 
-def _coordinates(driving: Driving, size: tuple[int, int]):
-    if driving.uv is None:
+def _coordinates(motion: Motion, size: tuple[int, int]):
+    if motion.uv is None:
         raise UserError(
             "this model is driven by DensePose coordinates; give the folder of "
             "frame_NUMBER_densepose.npy files as --driving, or beside a rendering as --driving-uv"
         )
-    return fit_uv(driving.uv, size)
+    return fit_uv(motion.uv, size)
 
 
-def _openpose_pictures(driving: Driving):
-    size = driving.frames.shape[1:3]
-    xy, conf = np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)
-    frames = [draw_openpose(Keypoints(x, c), *size) for x, c in zip(xy, conf, strict=True)]
-    return np.stack(frames)
+def _openpose_pictures(motion: Motion):
+    size = motion.frames.shape[1:3]
+    frames = range(len(motion.frames))
+    return np.stack([draw_openpose(motion.keypoints.select(np.s_[:, i]), *size) for i in frames])
 
 
-def _densepose_pictures(driving: Driving, canvas: Canvas):
-    if driving.parts is None:
+def _densepose_pictures(motion: Motion, canvas: Canvas):
+    if motion.parts is None:
         raise UserError(
             f"this model is driven by DensePose renderings, but the motion is of kind "
-            f"{driving.kind}; give a DensePose video (viridis part colours) as --driving"
+            f"{motion.kind}; give a DensePose video (viridis part colours) as --driving"
         )
     # Synthetic motions come with part maps and ordinary pictures.
-    is_rendering = is_densepose(driving.frames[:: max(1, len(driving.frames) // 8)])
-    frames = driving.frames if is_rendering else render_densepose(driving.parts)
+    is_rendering = is_densepose(motion.frames[:: max(1, len(motion.frames) // 8)])
+    frames = motion.frames if is_rendering else render_densepose(motion.parts)
     return canvas.pictures(frames, tuple(PALETTE[0].tolist()))
 
 
-def _dwpose_pictures(driving: Driving, num_people: int):
-    people = driving.people
+def _dwpose_pictures(motion: Motion, num_people: int):
+    people = motion.people
     if people is None:
-        if driving.kind == "openpose":
-            return driving.frames
+        if motion.kind == "openpose":
+            return motion.frames
         points = np.concatenate(
-            [np.asarray(driving.keypoints.xy), np.asarray(driving.keypoints.conf)[..., None]], -1
+            [np.asarray(motion.keypoints.xy), np.asarray(motion.keypoints.conf)[..., None]], -1
         )
         people = whole_body(points, "coco-17")
-    return draw_motion(people, driving.frames.shape[1:3], CANVAS, num_people)
+    return draw_motion(people, motion.frames.shape[1:3], CANVAS, num_people)

@@ -49,7 +49,7 @@ class KeypointFile(NamedTuple):
     """
 
     layout: str
-    points: Float[np.ndarray, "frames people points 3"]
+    points: Float[np.ndarray, "people frames points 3"]
     size: tuple[int, int] | None
 
 
@@ -87,10 +87,10 @@ def read_keypoint_file(path: str | Path) -> KeypointFile:
             f"{path}: people have {' and '.join(map(str, counts))} points, expected {allowed}; "
             "export with one of these point sets"
         )
-    points = np.zeros((len(frames), max(map(len, frames)), counts[0], 3))
+    points = np.zeros((max(map(len, frames)), len(frames), counts[0], 3))
     for index, frame in enumerate(frames):
         for person_index, person in enumerate(frame):
-            points[index, person_index] = person
+            points[person_index, index] = person
     return KeypointFile(_LAYOUTS[family, counts[0]], points, _size(documents[0], path))
 
 
@@ -101,7 +101,7 @@ def write_keypoint_file(
 
     Args:
         path: The JSON file.
-        keypoints: `[people 17]` of one picture or `[frames people 17]` of a clip.
+        keypoints: `[people 17]` of one picture or `[people frames 17]` of a clip.
         size: (height, width) of the picture in pixels, checked when the file is read.
 
     Raises:
@@ -111,7 +111,7 @@ def write_keypoint_file(
     xy, conf = np.asarray(keypoints.xy, float), np.asarray(keypoints.conf, float)
     if conf.ndim not in (2, 3) or conf.shape[-1] != 17 or xy.shape != (*conf.shape, 2):
         raise ValueError(
-            f"keypoints must be [people 17] or [frames people 17], got {xy.shape}, {conf.shape}"
+            f"keypoints must be [people 17] or [people frames 17], got {xy.shape}, {conf.shape}"
         )
     xy = np.where(conf[..., None] > 0, xy, 0.0)
     values = np.concatenate([xy, conf[..., None]], axis=-1).round(3)
@@ -121,7 +121,7 @@ def write_keypoint_file(
     if conf.ndim == 2:
         document |= _people_json(values)
     else:
-        document["frames"] = [_people_json(frame) for frame in values]
+        document["frames"] = [_people_json(frame) for frame in values.swapaxes(0, 1)]
     write_json(path, document)
 
 

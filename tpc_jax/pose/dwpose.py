@@ -77,8 +77,8 @@ def _keypoints(points: np.ndarray) -> Keypoints:
 
 
 def frame_of(people: WholeBody, index: int) -> WholeBody:
-    """Take one frame out of a clip."""
-    return WholeBody(*(Keypoints(part.xy[index], part.conf[index]) for part in people))
+    """Take one frame out of a clip `[people frames ...]`."""
+    return WholeBody(*(part.select(np.s_[:, index]) for part in people))
 
 
 def strongest(people: WholeBody, count: int = 1) -> WholeBody:
@@ -89,7 +89,7 @@ def strongest(people: WholeBody, count: int = 1) -> WholeBody:
         count: How many to keep at most.
     """
     order = np.argsort(-np.asarray(people.body.conf).mean(axis=-1), kind="stable")[:count]
-    return WholeBody(*(Keypoints(part.xy[order], part.conf[order]) for part in people))
+    return WholeBody(*(part.select(order) for part in people))
 
 
 def draw_whole_body(
@@ -145,7 +145,7 @@ def draw_motion(
     """Draw a clip at the scale of the annotator, whose strokes do not grow with the picture.
 
     Args:
-        people: People of every frame, `[frames people ...]`, in pixels of frames of `size`.
+        people: People of every frame, `[people frames ...]`, in pixels of frames of `size`.
         size: (height, width) of the frames that the points belong to.
         side: Short side of the drawing in pixels.
         count: How many people per frame are drawn at most.
@@ -157,7 +157,7 @@ def draw_motion(
     height, width = (max(1, round(length * scale)) for length in size)
     stretch = np.array([width / size[1], height / size[0]])
     frames = []
-    for index in range(len(people.body.conf)):
+    for index in range(people.body.conf.shape[1]):
         one = strongest(frame_of(people, index), count)
         # Pixel areas are what is scaled, so centres move by half a pixel.
         moved = (Keypoints((p.xy + 0.5) * stretch - 0.5, p.conf) for p in one)

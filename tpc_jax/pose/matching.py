@@ -40,12 +40,12 @@ def match_people(
     gate: float = 1.0,
     reference_size: tuple[int, int] | None = None,
     driving_size: tuple[int, int] | None = None,
-) -> Int[np.ndarray, "persons frames"]:
+) -> Int[np.ndarray, "people frames"]:
     """Find every reference person in every driving frame.
 
     Args:
-        reference: People of the reference image, `xy` [persons points 2].
-        driving: Detections per frame in any order, `xy` [frames people points 2]; a person who is
+        reference: People of the reference image, `xy` [people points 2].
+        driving: Detections per frame in any order, `xy` [people frames points 2]; a person who is
             missing from a frame has zero confidence in all points.
         tau: Points with confidence above it are visible.
         gate: How far a person may be from where it is expected, in its own heights; grows with the
@@ -71,42 +71,40 @@ def match_people(
             f"{drv_xy.shape[-2]}"
         )
     tracks = track_people(driving, tau=tau, gate=gate)
-    persons = np.flatnonzero(ref_visible.any(axis=-1))
+    wanted = np.flatnonzero(ref_visible.any(axis=-1))
     # The most persistent people are the cast; passers-by and false detections come and go.
-    cast = np.sort(np.argsort(-(tracks >= 0).sum(axis=1), kind="stable")[: len(persons)])
-    people = np.full((len(ref_xy), len(drv_xy)), -1)
+    cast = np.sort(np.argsort(-(tracks >= 0).sum(axis=1), kind="stable")[: len(wanted)])
+    people = np.full((len(ref_xy), drv_xy.shape[1]), -1)
     if len(cast):
         frame = int(np.argmax((tracks[cast] >= 0).sum(axis=0)))
-        ref_place = np.stack([ref_xy[p, ref_visible[p]].mean(axis=0) for p in persons])
+        ref_place = np.stack([ref_xy[p, ref_visible[p]].mean(axis=0) for p in wanted])
         drv_place = np.stack([_place(drv_xy, drv_visible, tracks[t], frame) for t in cast])
         # Without a like group to compare with, the canvas is the better yardstick.
-        if len(cast) < len(persons) and reference_size and driving_size:
+        if len(cast) < len(wanted) and reference_size and driving_size:
             ref_place, drv_place = ref_place / reference_size, drv_place / driving_size
         else:
             ref_place, drv_place = _standardise(ref_place), _standardise(drv_place)
         cost = np.sum((ref_place[:, None] - drv_place[None]) ** 2, axis=-1)
         rows, columns = linear_sum_assignment(cost)
-        people[persons[rows]] = tracks[cast[columns]]
+        people[wanted[rows]] = tracks[cast[columns]]
     return people
 
 
-def select_people(driving: Keypoints, people: Int[np.ndarray, "persons frames"]) -> Keypoints:
+def select_people(driving: Keypoints, people: Int[np.ndarray, "people frames"]) -> Keypoints:
     """Put the detections in the order that `match_people` found.
 
     Args:
-        driving: Detections per frame, `xy` [frames people points 2].
+        driving: Detections per frame, `xy` [people frames points 2].
         people: Index of the detection per person and frame, -1 for none.
 
     Returns:
-        NumPy keypoints, `xy` [persons frames points 2]; zero, with zero confidence, where missing.
+        NumPy keypoints, `xy` [people frames points 2]; zero, with zero confidence, where missing.
     """
     xy, conf = np.asarray(driving.xy), np.asarray(driving.conf)
     # An empty person at the end is what index -1 picks.
-    xy = np.pad(xy, ((0, 0), (0, 1), (0, 0), (0, 0)))
-    conf = np.pad(conf, ((0, 0), (0, 1), (0, 0)))
-    frames = np.arange(len(xy))[None, :]
-    # NumPy arrays, like everything that detectors deliver.
-    return Keypoints(xy[frames, people], conf[frames, people])  # pyright: ignore[reportArgumentType]
+    xy = np.pad(xy, ((0, 1), (0, 0), (0, 0), (0, 0)))
+    conf = np.pad(conf, ((0, 1), (0, 0), (0, 0)))
+    return Keypoints(xy, conf).select((people, np.arange(xy.shape[1])))
 
 
 def track_people(
@@ -127,19 +125,20 @@ def track_people(
     """
     xy, visible = _as_arrays(driving, "driving", 4, tau)
     is_present: np.ndarray = np.any(visible, axis=-1)
-    capacity = int(is_present.sum(axis=1).max(initial=0))
+    num_frames = xy.shape[1]
+    capacity = int(is_present.sum(axis=0).max(initial=0))
     tracks: list[_Track] = []
-    for frame in range(len(xy)):
-        people = np.flatnonzero(is_present[frame])
-        poses, seen = xy[frame][people], visible[frame][people]
+    for frame in range(num_frames):
+        people = np.flatnonzero(is_present[:, frame])
+        poses, seen = xy[people, frame], visible[people, frame]
         pairs = _assign(tracks, poses, seen, frame, gate, capacity - len(tracks))
         for detection, person in enumerate(people.tolist()):
             pose = (poses[detection], seen[detection])
             if detection in pairs:
                 _extend(tracks[pairs[detection]], frame, person, *pose)
             else:
-                tracks.append(_start(len(xy), frame, person, *pose))
-    return np.stack([t.people for t in tracks]) if tracks else np.zeros((0, len(xy)), int)
+                tracks.append(_start(num_frames, frame, person, *pose))
+    return np.stack([t.people for t in tracks]) if tracks else np.zeros((0, num_frames), int)
 
 
 def _assign(
@@ -220,7 +219,7 @@ def _place(
     frames = np.flatnonzero(track >= 0)
     nearest = frames[np.argmin(np.abs(frames - frame))]
     person = track[nearest]
-    return xy[nearest, person, visible[nearest, person]].mean(axis=0)
+    return xy[person, nearest, visible[person, nearest]].mean(axis=0)
 
 
 def _standardise(places: Float[np.ndarray, "people 2"]) -> Float[np.ndarray, "people 2"]:

@@ -45,7 +45,7 @@ def decode_skeleton(
         name: What the error message calls the input.
 
     Returns:
-        NumPy COCO-17 keypoints `[frames people 17]` in pixels, people from left to right, padded
+        NumPy COCO-17 keypoints `[people frames 17]` in pixels, people from left to right, padded
         with zero confidence. Confidence is 0.9 where the disc shows, 0.5 where the joint was
         inferred from its limbs, 0 where it is missing.
 
@@ -61,9 +61,9 @@ def decode_skeleton(
             "with a keypoint file"
         )
     people = [_decode_frame(frame) for frame in frames]
-    points = np.zeros((len(frames), max(1, *map(len, people)), NUM_JOINTS, 3))
+    points = np.zeros((max(1, *map(len, people)), len(frames), NUM_JOINTS, 3))
     for index, found in enumerate(people):
-        points[index, : len(found)] = found
+        points[: len(found), index] = found
     return to_coco(points, "openpose-18")
 
 

@@ -1,33 +1,43 @@
-"""Read what moves: a driving video of any kind, as keypoints, person masks and part maps."""
+"""Read what is animated and what moves it: a still, and a driving video of any kind."""
 
-import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from scipy.optimize import linear_sum_assignment
+from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.io.images import read_image, read_mask
 from tpc_jax.io.keypoint_files import KeypointFile, read_keypoint_file
 from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
 from tpc_jax.io.video import DEFAULT_FPS, Video, read_video
+from tpc_jax.options import MotionKind
 from tpc_jax.pose.adapters import to_coco
-from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
 from tpc_jax.pose.densepose_keypoints import keypoints_from_parts
 from tpc_jax.pose.dwpose import WholeBody, draw_whole_body, frame_of, whole_body
+from tpc_jax.pose.masks import divide_masks, person_masks, read_masks
 from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
+from tpc_jax.pose.skeletons import NUM_KEYPOINTS
 
-Kind = Literal["densepose", "openpose", "rgb", "uv"]
+class Reference(NamedTuple):
+    """The still that gives identity.
 
-_MASK_THRESHOLD = 127
+    Attributes:
+        image: RGB picture.
+        keypoints: NumPy keypoints of its people `[people 17]` in pixels.
+        masks: Where each of them is; of people without keypoints one mask with everybody, or none.
+    """
+
+    image: UInt8[np.ndarray, "height width 3"]
+    keypoints: Keypoints
+    masks: Bool[np.ndarray, "people height width"]
 
 
-class Driving(NamedTuple):
+class Motion(NamedTuple):
     """A motion, ready to be matched with the reference people.
 
     People are in no particular order from frame to frame (`pose.matching` finds out who is who);
@@ -37,16 +47,17 @@ class Driving(NamedTuple):
         frames: The video itself, RGB.
         fps: Frames per second.
         kind: What the frames show.
-        keypoints: NumPy keypoints `[frames people 17]` in pixels; zero confidence for nobody.
-        masks: Pixels of each person, if they are known.
-        parts: DensePose part map, for a DensePose rendering.
-        people: The people as their file has them, with hands and faces; `[frames people ...]`.
+        keypoints: NumPy keypoints `[people frames 17]` in pixels; zero confidence for nobody.
+        masks: Pixels of each person, if they are known; of people without keypoints one mask with
+            everybody.
+        parts: DensePose part map, if it is known.
+        people: The people as their file has them, with hands and faces; `[people frames ...]`.
         uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
     fps: Fraction
-    kind: Kind
+    kind: MotionKind
     keypoints: Keypoints
     masks: Bool[np.ndarray, "people frames height width"] | None
     parts: UInt8[np.ndarray, "frames height width"] | None
@@ -54,14 +65,50 @@ class Driving(NamedTuple):
     uv: Float[np.ndarray, "frames height width 2"] | None = None
 
 
-def read_driving(
+def no_people(*frames: int) -> Keypoints:
+    """Return the keypoints of nobody, `[0 17]` or `[0 frames 17]`."""
+    shape = (0, *frames, NUM_KEYPOINTS)
+    return Keypoints(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
+
+
+def read_reference(
+    image: str | Path, keypoints: str | Path | None = None, mask: str | Path | None = None
+) -> Reference:
+    """Read a reference picture with the keypoints and the mask of its people.
+
+    Args:
+        image: Picture file.
+        keypoints: Keypoint file of any known format; None means no people.
+        mask: Mask of all people together; drawn from the keypoints if None.
+
+    Raises:
+        UserError: A file is missing, unreadable or does not fit the picture.
+    """
+    picture = read_image(image)
+    size = picture.shape[:2]
+    if keypoints is None:
+        return Reference(picture, no_people(), np.zeros((0, *size), bool))
+    people = read_reference_keypoints(keypoints, size)
+    if mask is None:
+        return Reference(picture, people, person_masks(people, size))
+    given = read_mask(mask)
+    if given.shape != size:
+        raise UserError(
+            f"{mask}: mask is {given.shape[1]}x{given.shape[0]} pixels but the reference "
+            f"{image} is {size[1]}x{size[0]}; give a mask of the same size"
+        )
+    one_frame = people.select(np.s_[:, None])
+    return Reference(picture, people, divide_masks(given[None, None], one_frame)[:, 0])
+
+
+def read_motion(
     path: str | Path,
-    kind: Kind | Literal["auto"] = "auto",
+    kind: MotionKind | Literal["auto"] = "auto",
     *,
     keypoints_path: str | Path | None = None,
     masks_path: str | Path | None = None,
     uv_path: str | Path | None = None,
-) -> Driving:
+) -> Motion:
     """Read a driving video and find the people in it.
 
     Args:
@@ -85,8 +132,8 @@ def read_driving(
             video, or shows nobody in any frame; or an RGB video comes without keypoints.
         ValueError: If the kind is unknown.
     """
-    if kind not in (*get_args(Kind), "auto"):
-        raise ValueError(f"kind must be one of {(*get_args(Kind), 'auto')}, got {kind!r}")
+    if kind not in (*get_args(MotionKind), "auto"):
+        raise ValueError(f"kind must be one of {(*get_args(MotionKind), 'auto')}, got {kind!r}")
     people = parts = masks = keypoints = uv = None
     if is_uv(path):
         uv = read_uv(path)
@@ -95,17 +142,11 @@ def read_driving(
         video, keypoints_path, kind = _draw_video(path), path, "openpose"
     else:
         video = read_video(path)
-    name, size = str(path), video.frames.shape[1:3]
     found = _recognise(video.frames) if kind == "auto" else kind
     if keypoints_path is not None:
-        file = _read_fitting(keypoints_path, size)
+        file = _read_fitting_clip(keypoints_path, path, video)
         keypoints = to_coco(file.points, file.layout)
         people = whole_body(file.points, file.layout)
-        if len(keypoints.conf) != len(video.frames):
-            raise UserError(
-                f"{keypoints_path}: holds {len(keypoints.conf)} frames, {path} has "
-                f"{len(video.frames)}; give one entry per frame"
-            )
     elif found == "rgb":
         raise UserError(
             f"{path}: is neither a DensePose nor a skeleton rendering, so its people are unknown; "
@@ -116,26 +157,41 @@ def read_driving(
     if found == "uv" and uv is None:
         raise UserError(f"{path}: holds no DensePose coordinates; give an .npy file or a folder")
     if found == "densepose":
-        parts = decode_parts(video.frames, name)
-        if keypoints is None:
-            keypoints, masks = _people_from_parts(parts)
-        else:
-            masks = divide_masks(parts[None] > 0, keypoints)
+        parts = decode_parts(video.frames, str(path))
+    if keypoints is None:
+        keypoints, masks = _find_people(found, video.frames, parts, str(path))
+    elif parts is not None:
+        masks = divide_masks(parts[None] > 0, keypoints)
     elif found == "uv" and uv is not None:
-        if keypoints is None:
-            nobody = (len(video.frames), 0, 17)
-            keypoints = Keypoints(np.zeros((*nobody, 2), np.float32), np.zeros(nobody, np.float32))
-        else:
-            masks = divide_masks(np.any(uv > 0, axis=-1)[None], keypoints)
-    elif keypoints is None:
-        keypoints = decode_skeleton(video.frames, name)
+        masks = divide_masks(np.any(uv > 0, axis=-1)[None], keypoints)
     if found != "uv" and not (np.asarray(keypoints.conf) > 0).any():
         raise UserError(f"{path}: shows nobody in any frame; give a video with a person in it")
     if masks_path is not None:
         masks = divide_masks(read_masks(masks_path, video.frames.shape[:3]), keypoints)
     elif found == "openpose":
-        masks = _draw_masks(keypoints, size)
-    return Driving(video.frames, video.fps, found, keypoints, masks, parts, people, uv)
+        masks = person_masks(keypoints, video.frames.shape[1:3])
+    return Motion(video.frames, video.fps, found, keypoints, masks, parts, people, uv)
+
+
+def _find_people(
+    kind: MotionKind, frames: np.ndarray, parts: np.ndarray | None, name: str
+) -> tuple[Keypoints, Bool[np.ndarray, "people frames height width"] | None]:
+    """Read the people from the frames themselves; their masks too where parts are known."""
+    if kind == "uv":
+        return no_people(len(frames)), None
+    if parts is not None:
+        return _people_from_parts(parts)
+    return decode_skeleton(frames, name), None
+
+
+def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
+    file = _read_fitting(path, video.frames.shape[1:3])
+    if file.points.shape[1] != len(video.frames):
+        raise UserError(
+            f"{path}: holds {file.points.shape[1]} frames, {video_path} has {len(video.frames)}; "
+            "give one entry per frame"
+        )
+    return file
 
 
 def _read_fitting_uv(path: str | Path, shape: tuple[int, int, int]):
@@ -156,7 +212,7 @@ def read_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Key
         size: (height, width) of the picture it belongs to, compared with what the file says.
 
     Returns:
-        NumPy keypoints `[frames people 17]` in pixels.
+        NumPy keypoints `[people frames 17]` in pixels.
 
     Raises:
         UserError: As for `read_keypoint_file`, or if the file was made for another size.
@@ -192,10 +248,9 @@ def _draw_video(path: str | Path) -> Video:
             "the video and this file as its keypoints"
         )
     people = whole_body(file.points, file.layout)
-    frames = [
-        draw_whole_body(frame_of(people, index), *file.size) for index in range(len(file.points))
-    ]
-    return Video(np.stack(frames), DEFAULT_FPS)
+    frames = range(file.points.shape[1])
+    drawn = [draw_whole_body(frame_of(people, frame), *file.size) for frame in frames]
+    return Video(np.stack(drawn), DEFAULT_FPS)
 
 
 def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:
@@ -205,80 +260,13 @@ def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = No
         UserError: As for `read_keypoints`, or if the file holds several frames.
     """
     keypoints = read_keypoints(path, size)
-    if len(keypoints.conf) != 1:
-        raise UserError(
-            f"{path}: holds {len(keypoints.conf)} frames; give the keypoints of one picture"
-        )
-    return Keypoints(keypoints.xy[0], keypoints.conf[0])
+    num_frames = keypoints.conf.shape[1]
+    if num_frames != 1:
+        raise UserError(f"{path}: holds {num_frames} frames; give the keypoints of one picture")
+    return keypoints.select(np.s_[:, 0])
 
 
-def read_masks(
-    path: str | Path, shape: tuple[int, int, int]
-) -> Bool[np.ndarray, "people frames height width"]:
-    """Read the person masks of a clip.
-
-    Args:
-        path: As `masks_path` of `read_driving`.
-        shape: (frames, height, width) of the clip.
-
-    Returns:
-        Masks; a file with one mask per frame gives one person.
-
-    Raises:
-        UserError: If the file is missing, damaged or of another shape.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".npz" and path.is_file():
-        masks = _masks_from_archive(path)
-    else:
-        masks = read_video(path).frames.max(axis=-1) > _MASK_THRESHOLD
-    masks = masks[None] if masks.ndim == 3 else masks
-    if masks.ndim != 4 or masks.shape[1:] != tuple(shape):
-        raise UserError(
-            f"{path}: masks have shape {list(masks.shape[-3:])} (frames, height, width), the "
-            f"video has {list(shape)}; give one mask per frame"
-        )
-    return masks
-
-
-def divide_masks(
-    masks: Bool[np.ndarray, "sources frames height width"], keypoints: Keypoints
-) -> Bool[np.ndarray, "people frames height width"]:
-    """Give every detected person of every frame its mask.
-
-    Args:
-        masks: Several masks per frame, one person each in any order; or one with everybody.
-        keypoints: NumPy keypoints `[frames people 17]`.
-
-    Returns:
-        Masks in the order of the people. One mask with everybody is divided by the nearest joint;
-        several are assigned so that they hold as many joints of their person as possible.
-    """
-    num_frames, num_people = keypoints.conf.shape[:2]
-    if len(masks) == num_people == 1:
-        return masks
-    divided = np.zeros((num_people, *masks.shape[1:]), bool)
-    for frame in range(num_frames):
-        people = [
-            (person, np.asarray(keypoints.xy[frame, person])[keypoints.conf[frame, person] > 0])
-            for person in range(num_people)
-        ]
-        people = [(person, xy) for person, xy in people if len(xy)]
-        if not people:
-            continue
-        if len(masks) == 1:
-            mask = masks[0, frame]
-            nearest = _nearest_person(mask, [xy for _, xy in people])
-            for order, (person, _) in enumerate(people):
-                divided[person, frame][mask] = nearest == order
-        else:
-            held = np.array([[_count(mask, xy) for mask in masks[:, frame]] for _, xy in people])
-            for row, source in zip(*linear_sum_assignment(-held), strict=True):
-                divided[people[row][0], frame] = masks[source, frame]
-    return divided
-
-
-def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> Kind:
+def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> MotionKind:
     sample = frames[:: max(1, len(frames) // 8)]
     if is_densepose(sample):
         return "densepose"
@@ -290,55 +278,12 @@ def _people_from_parts(
 ) -> tuple[Keypoints, Bool[np.ndarray, "people frames height width"]]:
     per_frame = [split_people(frame) for frame in parts]
     num_people = max(1, *map(len, per_frame))
-    xy = np.zeros((len(parts), num_people, 17, 2), np.float32)
-    conf = np.zeros((len(parts), num_people, 17), np.float32)
+    xy = np.zeros((num_people, len(parts), NUM_KEYPOINTS, 2), np.float32)
+    conf = np.zeros((num_people, len(parts), NUM_KEYPOINTS), np.float32)
     masks = np.zeros((num_people, *parts.shape), bool)
-    for index, people in enumerate(per_frame):
+    for frame, people in enumerate(per_frame):
         for person, mask in enumerate(people):
-            xy[index, person], conf[index, person] = keypoints_from_parts(parts[index], mask)
-            masks[person, index] = mask
+            found = keypoints_from_parts(parts[frame], mask)
+            xy[person, frame], conf[person, frame] = found
+            masks[person, frame] = mask
     return Keypoints(xy, conf), masks
-
-
-def _draw_masks(
-    keypoints: Keypoints, size: tuple[int, int]
-) -> Bool[np.ndarray, "people frames height width"]:
-    num_frames, num_people = keypoints.conf.shape[:2]
-    masks = np.zeros((num_people, num_frames, *size), bool)
-    for frame in range(num_frames):
-        for person in range(num_people):
-            one = Keypoints(keypoints.xy[frame, person], keypoints.conf[frame, person])
-            masks[person, frame] = capsule_mask(one, *size)
-    return masks
-
-
-def _masks_from_archive(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "masks" not in archive:
-                raise UserError(f"{path}: has no array 'masks'; save one with np.savez")
-            masks = archive["masks"]
-            if "shape" in archive:
-                shape = tuple(int(length) for length in archive["shape"])
-                masks = np.unpackbits(masks, axis=-1)[..., : shape[-1]].reshape(shape)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is not a readable archive of masks; save it again") from error
-    return masks > 0
-
-
-def _nearest_person(
-    mask: Bool[np.ndarray, "height width"], people: list[np.ndarray]
-) -> Int[np.ndarray, " pixels"]:
-    """Return for every true pixel which person has the nearest joint."""
-    pixels = np.argwhere(mask)[:, ::-1]
-    distance = [
-        np.min([((pixels - joint) ** 2).sum(axis=1) for joint in xy], axis=0) for xy in people
-    ]
-    return np.argmin(distance, axis=0)
-
-
-def _count(mask: Bool[np.ndarray, "height width"], xy: np.ndarray) -> int:
-    """Count the joints that lie in a mask."""
-    columns, rows = np.rint(xy).astype(int).T
-    inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
-    return int(mask[rows[inside], columns[inside]].sum())

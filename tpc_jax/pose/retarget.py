@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.filtering import DEFAULT_TAU
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX as INDEX
 from tpc_jax.pose.skeletons import TORSO_POINTS
 
@@ -61,7 +61,7 @@ _MIRRORED_BONES = {
 }  # fmt: skip
 
 
-def shift_and_scale(driving: Driving, reference: Keypoints) -> Driving:
+def shift_and_scale(motion: Motion, reference: Keypoints) -> Motion:
     """Move the whole motion by one scale and shift for the clip, found from all frames.
 
     The scale is the slope of the reference's heights against the motion's, the shift joins the
@@ -69,15 +69,15 @@ def shift_and_scale(driving: Driving, reference: Keypoints) -> Driving:
     spreads.
 
     Args:
-        driving: The motion of one person.
+        motion: The motion of one person.
         reference: The reference's person `[1 17]`.
 
     Source:
         Own definition after MimicMotion's alignment of poses.
     """
-    ref, drv, both = _common(driving.keypoints, reference)
+    ref, drv, both = _common(motion.keypoints, reference)
     if both.sum() < 2:
-        return driving
+        return motion
     pairs = np.broadcast_to(ref, drv.shape)[both], drv[both]
     centred = [points - points.mean(0) for points in pairs]
     heights = [points[:, 1] for points in centred]
@@ -86,10 +86,10 @@ def shift_and_scale(driving: Driving, reference: Keypoints) -> Driving:
         scale = np.sqrt((centred[0] ** 2).sum() / max((centred[1] ** 2).sum(), 1e-9))
     offset = pairs[0].mean(0) - scale * pairs[1].mean(0)
     matrix = np.column_stack([scale * np.eye(2), offset])
-    return _moved(driving, [matrix] * len(drv))
+    return _moved(motion, [matrix] * len(drv))
 
 
-def retarget_limbs(driving: Driving, reference: Keypoints) -> Driving:
+def retarget_limbs(motion: Motion, reference: Keypoints) -> Motion:
     """Give the motion's person the reference's limb lengths, size and place.
 
     Every limb keeps its direction in every frame and takes the reference's length, relative to the
@@ -97,7 +97,7 @@ def retarget_limbs(driving: Driving, reference: Keypoints) -> Driving:
     reference has it and moves as in the motion, at the scale of the torso.
 
     Args:
-        driving: The motion of one person.
+        motion: The motion of one person.
         reference: The reference's person `[1 17]`.
 
     Returns:
@@ -107,13 +107,13 @@ def retarget_limbs(driving: Driving, reference: Keypoints) -> Driving:
     Source:
         Own definition after Wan-Animate's description of retargeting.
     """
-    ref, drv, _ = _common(driving.keypoints, reference)
-    seen = np.asarray(driving.keypoints.conf)[:, 0] > DEFAULT_TAU
+    ref, drv, _ = _common(motion.keypoints, reference)
+    seen = np.asarray(motion.keypoints.conf)[0] > DEFAULT_TAU
     known = np.asarray(reference.conf)[0] > DEFAULT_TAU
     ref, known = _with_middles(ref, known)
     drv, seen = _with_middles(drv, seen)
     if not (known[_PELVIS] and known[_NECK] and seen[:, [_PELVIS, _NECK]].all(1).any()):
-        return shift_and_scale(driving, reference)
+        return shift_and_scale(motion, reference)
     ratios = _ratios(ref, known, drv, seen)
     new, is_placed = np.zeros_like(drv), np.zeros_like(seen)
     first = drv[np.argmax(seen[:, _PELVIS]), _PELVIS]
@@ -124,12 +124,12 @@ def retarget_limbs(driving: Driving, reference: Keypoints) -> Driving:
         new[:, bone.child] = new[:, bone.parent] + ratios[bone.parent, bone.child] * step
         is_placed[:, bone.child] = is_placed[:, bone.parent] & seen[:, bone.child]
     fallback = [_similarity(drv[i], new[i], is_placed[i]) for i in range(len(drv))]
-    moved = _moved(driving, fallback)
-    conf = np.where(is_placed[:, :17], np.asarray(driving.keypoints.conf)[:, 0], 0)
-    keypoints = Keypoints(new[:, None, :17].astype(np.float32), conf[:, None].astype(np.float32))
-    if driving.parts is None:
+    moved = _moved(motion, fallback)
+    conf = np.where(is_placed[:, :17], np.asarray(motion.keypoints.conf)[0], 0)
+    keypoints = Keypoints(new[None, :, :17].astype(np.float32), conf[None].astype(np.float32))
+    if motion.parts is None:
         return moved._replace(keypoints=keypoints)
-    frames = zip(driving.parts, drv, new, is_placed, fallback, strict=True)
+    frames = zip(motion.parts, drv, new, is_placed, fallback, strict=True)
     parts = np.stack([_move_parts(*frame) for frame in frames])
     masks = None if moved.masks is None else moved.masks | (parts > 0)
     return moved._replace(keypoints=keypoints, parts=parts, masks=masks)
@@ -137,8 +137,8 @@ def retarget_limbs(driving: Driving, reference: Keypoints) -> Driving:
 
 def _common(driving: Keypoints, reference: Keypoints):
     """Return both people's points, and which both show; the first person of each."""
-    ref, drv = np.asarray(reference.xy, float)[0], np.asarray(driving.xy, float)[:, 0]
-    seen = np.asarray(driving.conf)[:, 0] > DEFAULT_TAU
+    ref, drv = np.asarray(reference.xy, float)[0], np.asarray(driving.xy, float)[0]
+    seen = np.asarray(driving.conf)[0] > DEFAULT_TAU
     return ref, drv, seen & (np.asarray(reference.conf)[0] > DEFAULT_TAU)
 
 
@@ -189,13 +189,13 @@ def _similarity(
     return np.array([[z.real, -z.imag, shift.real], [z.imag, z.real, shift.imag]])
 
 
-def _moved(driving: Driving, matrices: Sequence[Float[np.ndarray, "2 3"]]) -> Driving:
+def _moved(motion: Motion, matrices: Sequence[Float[np.ndarray, "2 3"]]) -> Motion:
     """Apply one transform per frame to everything but the video itself."""
     stack = np.stack(matrices)
-    linear, offset = stack[:, None, None, :, :2], stack[:, None, None, :, 2]
-    xy = (linear @ np.asarray(driving.keypoints.xy, float)[..., None])[..., 0] + offset
-    keypoints = Keypoints(xy.astype(np.float32), np.asarray(driving.keypoints.conf))
-    parts, masks = driving.parts, driving.masks
+    linear, offset = stack[:, None, :, :2], stack[:, None, :, 2]
+    xy = (linear @ np.asarray(motion.keypoints.xy, float)[..., None])[..., 0] + offset
+    keypoints = Keypoints(xy.astype(np.float32), np.asarray(motion.keypoints.conf))
+    parts, masks = motion.parts, motion.masks
     if parts is not None:
         parts = np.stack([_nearest(p, m) for p, m in zip(parts, matrices, strict=True)])
     if masks is not None:
@@ -208,7 +208,7 @@ def _moved(driving: Driving, matrices: Sequence[Float[np.ndarray, "2 3"]]) -> Dr
                 for own in masks
             ]
         )
-    return driving._replace(keypoints=keypoints, parts=parts, masks=masks)
+    return motion._replace(keypoints=keypoints, parts=parts, masks=masks)
 
 
 def _nearest(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ from tpc_jax.io.video import write_video
 from tpc_jax.model.params import Params
 from tpc_jax.report.calibration import write_calibration
 from tpc_jax.report.sheets import contact_sheet, enlarge, side_by_side
-from tpc_jax.studies.evaluation.cases import FPS, Case, make_case
+from tpc_jax.studies.datasets.splits import LoadedPair
+from tpc_jax.studies.evaluation.cases import make_case
 from tpc_jax.studies.evaluation.scores import score_clip
 
 # The reference's person is turned by 60 degrees and shrunk to 0.7.
@@ -26,7 +27,7 @@ MISALIGNMENT = (np.pi / 3, 0.7, (0.0, 0.0))
 _PERSON = 3
 
 
-def demo_case(size: int, num_frames: int = 16) -> Case:
+def demo_case(size: int, num_frames: int = 16) -> LoadedPair:
     """Return the built-in misaligned person on a square canvas."""
     return make_case(_PERSON, size, num_frames=num_frames, misalignment=MISALIGNMENT)
 
@@ -66,19 +67,20 @@ def run_demo(
         seconds[name] = round(time.perf_counter() - began, 2)
         return result
 
-    def animate(name: str, case: Case, clip: CalibratedClip | None, options: AnimateOptions):
+    def animate(name: str, case: LoadedPair, clip: CalibratedClip | None, options: AnimateOptions):
         return animate_clip(
-            animator, params, case.reference, case.driving, clip, options,
+            animator, params, case.reference, case.motion, clip, options,
             lambda step: progress(name, step),
         )  # fmt: skip
 
-    clip = timed("calibrate", calibrate_clip, case.reference, case.driving)
+    clip = timed("calibrate", calibrate_clip, case.reference, case.motion)
     videos = {
         "aligned": timed("aligned", animate, "aligned", aligned, None, plain),
         "without_tpc": timed("without_tpc", animate, "without_tpc", case, None, plain),
         "with_tpc": timed("with_tpc", animate, "with_tpc", case, clip, options),
     }
-    scores = {name: score_clip(video, case.truth, case.masks) for name, video in videos.items()}
+    truth = case.motion.frames, case.motion.masks[0]
+    scores = {name: score_clip(video, *truth) for name, video in videos.items()}
     report: dict[str, Any] = {
         measure: {name: round(score[measure], 4) for name, score in scores.items()}
         for measure in scores["aligned"]
@@ -89,19 +91,19 @@ def run_demo(
     return report
 
 
-def _write(out: Path, case: Case, clip: CalibratedClip, videos, report, animator) -> None:
-    pose = pose_pictures(case.driving, animator.image_size, animator.pose_kind)
+def _write(out: Path, case: LoadedPair, clip: CalibratedClip, videos, report, animator) -> None:
+    pose = pose_pictures(case.motion, animator.image_size, animator.pose_kind)
     with atomic_path(out, directory=True) as partial:
         for name, video in videos.items():
-            write_video(partial / f"{name}.mp4", enlarge(video), FPS)
-        still = np.broadcast_to(case.reference.image, case.truth.shape)
+            write_video(partial / f"{name}.mp4", enlarge(video), case.motion.fps)
+        still = np.broadcast_to(case.reference.image, case.motion.frames.shape)
         columns = [still, pose, videos["without_tpc"], videos["with_tpc"]]
-        write_video(partial / "comparison.mp4", enlarge(side_by_side(columns)), FPS)
+        write_video(partial / "comparison.mp4", enlarge(side_by_side(columns)), case.motion.fps)
         rows = {
             "reference": still,
             "calibrated": clip.images[0],
             "pose": pose,
-            "truth": case.truth,
+            "truth": case.motion.frames,
             "without TPC": videos["without_tpc"],
             "with TPC": videos["with_tpc"],
             "aligned": videos["aligned"],
@@ -109,6 +111,6 @@ def _write(out: Path, case: Case, clip: CalibratedClip, videos, report, animator
         write_image(partial / "contact_sheet.png", contact_sheet(rows))
         write_image(partial / "reference.png", case.reference.image)
         write_calibration(
-            partial / "calibration", case.reference, case.driving, clip, {"method": "lts"}
+            partial / "calibration", case.reference, case.motion, clip, {"method": "lts"}
         )
         write_json(partial / "report.json", report)

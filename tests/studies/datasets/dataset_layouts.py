@@ -22,7 +22,7 @@ def write_disco_video(folder, clip, *, inner="images", first=1):
         bgr = np.ascontiguousarray(painted[..., ::-1].astype(np.uint8))
         cv2.imwrite(str(folder / "groundsam" / f"{name}.mask.jpg"), bgr)
         write_image(folder / "densepose" / name, render_densepose(clip.parts[index, None])[0])
-        xy, conf = clip.keypoints.xy[index, 0], clip.keypoints.conf[index, 0]
+        xy, conf = clip.keypoints.xy[0, index], clip.keypoints.conf[0, index]
         points = [
             [round(float(x), 3), round(float(y), 3), float(c)] if c else [-1, -1, -1]
             for (x, y), c in zip(xy, conf, strict=True)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from dataset_layouts import NUM_FRAMES, row
 
-from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import write_image
 from tpc_jax.pose.openpose import draw_skeleton
@@ -13,9 +12,10 @@ from tpc_jax.studies.datasets.synthetic import MOTION_FRAMES
 
 
 def labels_agree(read, clip, frames=slice(None)):
-    seen = clip.keypoints.conf[frames] > 0
+    truth = clip.keypoints.select(np.s_[:, frames])
+    seen = truth.conf > 0
     np.testing.assert_array_equal(read.keypoints.conf > 0, seen)
-    np.testing.assert_allclose(read.keypoints.xy[seen], clip.keypoints.xy[frames][seen], atol=2e-3)
+    np.testing.assert_allclose(read.keypoints.xy[seen], truth.xy[seen], atol=2e-3)
     wrong = read.masks[:, : len(read.frames)] != clip.masks[:, frames]
     # JPEG blurs the outlines of painted masks.
     assert wrong.mean() < 0.04
@@ -46,7 +46,7 @@ def test_pictures_are_enough(folders):
         (folders / "00334" / kind).rename(folders / f"00334-{kind}")
     data = open_dataset(f"tiktok:{folders}:train")
     read = data.read("00334")
-    assert (read.keypoints, read.masks, read.parts) == (None, None, None)
+    assert (len(read.keypoints.conf), read.masks, read.parts) == (0, None, None)
 
 
 def test_white_masks_serve_as_well(folders, clip):
@@ -64,21 +64,18 @@ def test_tables(tables, clip):
     np.testing.assert_array_equal(first.masks[0], clip.masks[0, [0, 2]])
     np.testing.assert_array_equal(second.frames, clip.frames[[1]])
     assert not second.masks.any()
-    assert first.keypoints is None
+    assert first.keypoints.conf.shape == (0, 2, 17)
 
 
 def test_skeletons_of_tables_become_keypoints(tables, clip):
     keys = [line.split("\t")[0] for line in tables.read_text().splitlines()]
-    drawn = [
-        draw_skeleton(Keypoints(clip.keypoints.xy[i], clip.keypoints.conf[i]), 64, 64)
-        for i in (2, 0, 1)
-    ]
+    drawn = [draw_skeleton(clip.keypoints.select(np.s_[:, i]), 64, 64) for i in (2, 0, 1)]
     poses = "".join(row(k, f) for k, f in zip(keys, drawn, strict=True))
     tables.with_name("new10val_poses.tsv").write_text(poses)
     read = open_dataset(f"tiktok-tsv:{tables}").read("TiktokDance_001")
-    both = (read.keypoints.conf[:, :1] > 0) & (clip.keypoints.conf[[0, 2]] > 0)
+    both = (read.keypoints.conf[:1] > 0) & (clip.keypoints.conf[:, [0, 2]] > 0)
     assert both.sum() > 10
-    away = np.linalg.norm(read.keypoints.xy[:, :1] - clip.keypoints.xy[[0, 2]], axis=-1)[both]
+    away = np.linalg.norm(read.keypoints.xy[:1] - clip.keypoints.xy[:, [0, 2]], axis=-1)[both]
     assert np.median(away) < 2
 
 
@@ -89,7 +86,7 @@ def test_videos(videos, clip):
     assert np.abs(b.frames.astype(int) - clip.frames).mean() < 4
     labels_agree(b, clip)
     assert (a.parts == clip.parts).mean() > 0.9
-    assert a.keypoints.conf.shape == (NUM_FRAMES, 1, 17)
+    assert a.keypoints.conf.shape == (1, NUM_FRAMES, 17)
     assert open_dataset(f"ted:{videos / 'test'}").names == ["a#01", "b"]
     assert data.read("b", [5]).masks.shape == (1, 1, 64, 64)
 

@@ -8,8 +8,9 @@ import pytest
 from tpc_jax import cli
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.pose.reading import Reference, no_people
 from tpc_jax.studies.datasets import open_dataset, read_split, write_split
-from tpc_jax.studies.datasets.interface import Still, move_still
+from tpc_jax.studies.datasets.interface import move_reference
 from tpc_jax.studies.datasets.make_split import LEAST_ANGLE, LEAST_RATIO, make_split, measure_torso
 from tpc_jax.studies.datasets.splits import check_data, load_pair
 
@@ -67,7 +68,7 @@ def test_motions_bend_and_walk():
 def test_the_reference_alone_is_moved():
     pair = make_split(DATA, "rotation", num_pairs=1, num_frames=2).pairs[0]
     turned, straight = load_pair(DATA, pair), load_pair(DATA, pair._replace(angle=0.0))
-    np.testing.assert_array_equal(turned.clip.frames, straight.clip.frames)
+    np.testing.assert_array_equal(turned.motion.frames, straight.motion.frames)
     middle = 23.5
     angle = np.radians(pair.angle)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -83,28 +84,29 @@ def test_stored_pictures_are_moved_with_mask_and_keypoints():
     points = Keypoints(
         np.array([[[8.0, 15.0], [29.0, 39.0]]], np.float32), np.ones((1, 2), np.float32)
     )
-    still = Still(image, points, mask)
-    assert move_still(still, (0.0, 1.0, (0.0, 0.0))) is still
-    half = move_still(still, (np.pi, 1.0, (0.0, 0.0)))
+    still = Reference(image, points, mask)
+    assert move_reference(still, (0.0, 1.0, (0.0, 0.0))) is still
+    half = move_reference(still, (np.pi, 1.0, (0.0, 0.0)))
     np.testing.assert_allclose(half.image, image[::-1, ::-1], atol=1)
     np.testing.assert_array_equal(half.masks[0], mask[0, ::-1, ::-1])
     np.testing.assert_allclose(half.keypoints.xy[0, 0], [21, 24], atol=1e-4)
-    double = move_still(still, (0.0, 2.0, (0.0, 0.0)))
+    double = move_reference(still, (0.0, 2.0, (0.0, 0.0)))
     assert double.masks.sum() == pytest.approx(4 * mask.sum(), rel=0.2)
     assert double.keypoints.conf.tolist() == [[1.0, 0.0]]
-    small = move_still(still, (0.0, 0.5, (0.0, 0.0)))
+    small = move_reference(still, (0.0, 0.5, (0.0, 0.0)))
     # Averaged, not skipped over: noise loses half of its deviation.
     assert small.image[12:28, 10:20].std() < 0.7 * image.std()
-    quarter = move_still(still, (np.pi / 2, 1.0, (0.1, 0.0)))
+    quarter = move_reference(still, (np.pi / 2, 1.0, (0.1, 0.0)))
     np.testing.assert_allclose(quarter.keypoints.xy[0, 0], [14.5 + 4.5 + 3, 19.5 - 6.5], atol=1e-4)
 
 
 def test_torsos_of_people_without_hips():
-    xy = np.zeros((4, 1, 17, 2), np.float32)
-    xy[:, 0, 5], xy[:, 0, 6] = [10, 0], [0, 0]
-    conf = np.zeros((4, 1, 17), np.float32)
+    xy = np.zeros((1, 4, 17, 2), np.float32)
+    xy[0, :, 5], xy[0, :, 6] = [10, 0], [0, 0]
+    conf = np.zeros((1, 4, 17), np.float32)
     assert measure_torso(Keypoints(xy, conf)) is None
-    conf[1:, 0, 5:7] = 1
+    assert measure_torso(no_people(4)) is None
+    conf[0, 1:, 5:7] = 1
     torso = measure_torso(Keypoints(xy, conf))
     np.testing.assert_allclose(torso.length, 10)
     np.testing.assert_allclose(np.abs(torso.angle), 180)
@@ -151,7 +153,7 @@ def test_what_cannot_be_drawn(monkeypatch, tmp_path, capsys):
     with pytest.raises(UserError, match=r"only \d clips show a torso .* 8 are wanted"):
         make_split(few, "walking", num_pairs=8, num_frames=4)
     read = few.read
-    monkeypatch.setattr(few, "read", lambda *a: read(*a)._replace(keypoints=None))
+    monkeypatch.setattr(few, "read", lambda *a: read(*a)._replace(keypoints=no_people(len(a[1]))))
     with pytest.raises(UserError, match="has no keypoints"):
         make_split(few, "bending", num_pairs=1, num_frames=4)
     assert make_split(few, "scale", num_pairs=1, num_frames=4).pairs[0].found is None

@@ -80,7 +80,7 @@ MISALIGNMENT = (0.9, 0.8, (0.0, 0.0))
 @functools.lru_cache
 def case_of(num_frames):
     case = make_case(3, SIDE, num_frames=num_frames, misalignment=MISALIGNMENT)
-    return case.reference, case.driving, calibrate_clip(case.reference, case.driving, method="all")
+    return case.reference, case.motion, calibrate_clip(case.reference, case.motion, method="all")
 
 
 def copy(num_frames=5, **options):

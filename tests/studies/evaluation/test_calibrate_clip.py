@@ -4,8 +4,9 @@ import pytest
 from small_cases import exact_case, two_people
 
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import Reference, calibrate_clip
+from tpc_jax.animate import calibrate_clip
 from tpc_jax.errors import UserError
+from tpc_jax.pose.reading import Reference
 from tpc_jax.procrustes.transform import angle_of, scale_of
 from tpc_jax.studies.evaluation.cases import make_case
 
@@ -50,12 +51,12 @@ def test_two_people_are_calibrated_each_by_itself():
         alone = calibrate_clip(
             Reference(
                 reference.image,
-                Keypoints(*(x[person : person + 1] for x in reference.keypoints)),
-                reference.masks[person : person + 1],
+                reference.keypoints.select([person]),
+                reference.masks[[person]],
             ),
             driving._replace(
-                keypoints=Keypoints(*(x[:, person : person + 1] for x in driving.keypoints)),
-                masks=driving.masks[person : person + 1],
+                keypoints=driving.keypoints.select([person]),
+                masks=driving.masks[[person]],
             ),
             method="all",
         ).calibration
@@ -68,7 +69,7 @@ def test_two_people_are_calibrated_each_by_itself():
 def test_a_person_missing_from_some_frames_borrows_its_fit():
     reference, driving = exact_case(1, 64, (0.5, 0.9, (0.0, 0.0)))
     conf = driving.keypoints.conf.copy()
-    conf[[0, 3]] = 0
+    conf[:, [0, 3]] = 0
     gappy = driving._replace(keypoints=Keypoints(driving.keypoints.xy, conf))
     clip = calibrate_clip(reference, gappy)
     np.testing.assert_array_equal(clip.calibration.is_filled[0], [True, False, False, True, False])
@@ -79,7 +80,7 @@ def test_a_person_missing_from_some_frames_borrows_its_fit():
 
 def test_of_more_reference_people_the_one_at_that_place_is_meant():
     reference, _ = two_people(SIDE)
-    driving = make_case(0, SIDE, num_frames=3).driving
+    driving = make_case(0, SIDE, num_frames=3).motion
     # Places are shares of the canvas: 20 of 32 pixels is nearer to 48 of 64 than to 16 of 64.
     xy, conf = driving.keypoints
     shift = np.array([20 - xy[conf > 0][:, 0].mean(), 0.0], np.float32)
@@ -109,6 +110,6 @@ def test_no_common_points_are_a_user_error():
     left, right = (np.zeros(17, np.float32) for _ in range(2))
     left[[5, 7, 9]], right[[6, 8, 10]] = 1, 1
     one = Keypoints(reference.keypoints.xy, left[None])
-    other = Keypoints(driving.keypoints.xy, np.broadcast_to(right, (5, 1, 17)))
+    other = Keypoints(driving.keypoints.xy, np.broadcast_to(right, (1, 5, 17)))
     with pytest.raises(UserError, match="no two common keypoints"):
         calibrate_clip(reference._replace(keypoints=one), driving._replace(keypoints=other))

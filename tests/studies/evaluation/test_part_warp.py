@@ -7,9 +7,8 @@ import pytest
 from part_warp import warp_parts
 
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import Reference
-from tpc_jax.pose.reading import Driving
-from tpc_jax.studies.evaluation.cases import Case
+from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.studies.datasets.splits import LoadedPair
 from tpc_jax.studies.people import clip_rng, sample_clip
 
 
@@ -23,15 +22,16 @@ def test_a_shifted_person_is_copied(shift):
         return np.roll(array, (y, x), axis=(1, 2))
 
     xy, conf = clip.keypoints + np.float32(shift), clip.conf
-    driving = Driving(
-        moved(clip.frames), Fraction(10), "densepose", Keypoints(xy[:, None], conf[:, None]),
+    motion = Motion(
+        moved(clip.frames), Fraction(10), "densepose", Keypoints(xy[None], conf[None]),
         masks=moved(clip.mask)[None], parts=moved(clip.parts),
     )  # fmt: skip
     reference = Reference(clip.frames[0], Keypoints(clip.keypoints, conf), clip.mask)
-    case = Case(reference, driving, driving.frames, moved(clip.mask))
-    inner = case.masks & (moved(clip.parts) > 0)
+    mask = motion.masks[0]
+    inner = mask & (motion.parts > 0)
     assert inner.sum() > 100
-    difference = np.abs(warp_parts(case).astype(int) - case.truth)
+    warped = warp_parts(LoadedPair(reference, motion))
+    difference = np.abs(warped.astype(int) - motion.frames)
     assert np.median(difference[inner]) == 0
     assert np.quantile(difference[inner], 0.95) <= 2
-    np.testing.assert_array_equal(warp_parts(case)[~case.masks], case.truth[~case.masks])
+    np.testing.assert_array_equal(warped[~mask], motion.frames[~mask])

@@ -9,8 +9,9 @@ from tpc_jax.studies.evaluation.scores import score_clip
 @pytest.fixture(scope="module")
 def clip():
     case = make_case(0, 32, num_frames=4)
-    noise = np.random.default_rng(0).integers(-20, 21, case.truth.shape)
-    return np.clip(case.truth + noise, 0, 255).astype(np.uint8), case.truth, case.masks
+    noise = np.random.default_rng(0).integers(-20, 21, case.motion.frames.shape)
+    noisy = np.clip(case.motion.frames + noise, 0, 255).astype(np.uint8)
+    return noisy, case.motion.frames, case.motion.masks[0]
 
 
 def test_a_perfect_clip(clip):

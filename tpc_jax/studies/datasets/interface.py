@@ -4,53 +4,20 @@ import abc
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.pose.masks import person_masks
+from tpc_jax.pose.reading import Motion, Reference
 
 # (angle, scale, (dx, dy)): radians positive from +x towards +y, shift in canvas sizes.
 Misalignment = tuple[float, float, tuple[float, float]]
 ALIGNED: Misalignment = (0.0, 1.0, (0.0, 0.0))
-
-
-class DataClip(NamedTuple):
-    """Frames of a clip with what the data set knows about them.
-
-    Attributes:
-        name: Name of the clip.
-        frames: RGB pictures.
-        fps: Frames per second.
-        keypoints: NumPy COCO-17 keypoints `[frames people 17]` in pixels.
-        masks: Pixels of each person, in the order of `keypoints`.
-        parts: DensePose part ids 0 to 24.
-    """
-
-    name: str
-    frames: UInt8[np.ndarray, "frames height width 3"]
-    fps: Fraction
-    keypoints: Keypoints | None = None
-    masks: Bool[np.ndarray, "people frames height width"] | None = None
-    parts: UInt8[np.ndarray, "frames height width"] | None = None
-
-
-class Still(NamedTuple):
-    """One picture of a clip, as reference.
-
-    Attributes:
-        image: RGB picture.
-        keypoints: Its people `[people 17]` in pixels.
-        masks: Where each of them is.
-    """
-
-    image: UInt8[np.ndarray, "height width 3"]
-    keypoints: Keypoints | None
-    masks: Bool[np.ndarray, "people height width"] | None
 
 
 class DataSet(abc.ABC):
@@ -69,8 +36,8 @@ class DataSet(abc.ABC):
         """Return the length of a clip."""
 
     @abc.abstractmethod
-    def read(self, name: str, frames: Sequence[int] | None = None) -> DataClip:
-        """Read a clip.
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Motion:
+        """Read a clip; its frames are camera pictures or drawn people, whatever else is known.
 
         Args:
             name: Its name.
@@ -80,11 +47,11 @@ class DataSet(abc.ABC):
             UserError: There is no such clip or frame, or a file is missing or damaged.
         """
 
-    def clips(self) -> Iterator[DataClip]:
+    def clips(self) -> Iterator[Motion]:
         """Yield all clips, of which one is held at a time."""
         return (self.read(name) for name in self.names)
 
-    def still(self, name: str, frame: int, misalignment: Misalignment = ALIGNED) -> Still:
+    def reference(self, name: str, frame: int, misalignment: Misalignment = ALIGNED) -> Reference:
         """Return a frame as reference, moved as a whole picture about its centre.
 
         What lies outside the frame repeats its border; nobody is there.
@@ -95,9 +62,12 @@ class DataSet(abc.ABC):
             misalignment: Turn, scale and shift.
         """
         clip = self.read(name, [frame])
-        keypoints = clip.keypoints and Keypoints(clip.keypoints.xy[0], clip.keypoints.conf[0])
-        masks = None if clip.masks is None else clip.masks[:, 0]
-        return move_still(Still(clip.frames[0], keypoints, masks), misalignment)
+        keypoints = clip.keypoints.select(np.s_[:, 0])
+        if clip.masks is None:
+            masks = person_masks(keypoints, clip.frames.shape[1:3])
+        else:
+            masks = clip.masks[:, 0]
+        return move_reference(Reference(clip.frames[0], keypoints, masks), misalignment)
 
     def candidates(self, case: str) -> Sequence[str]:
         """Return the clips that may hold the motion of a case; all of them by default."""
@@ -131,14 +101,14 @@ def check_frames(name: str, frames: Sequence[int] | None, count: int) -> Sequenc
     return frames
 
 
-def move_still(still: Still, misalignment: Misalignment) -> Still:
+def move_reference(reference: Reference, misalignment: Misalignment) -> Reference:
     """Turn, scale and shift a reference about the centre of its canvas."""
     angle, scale, shift = misalignment
     if misalignment == ALIGNED:
-        return still
-    height, width = still.image.shape[:2]
+        return reference
+    image, keypoints, masks = reference
+    height, width = image.shape[:2]
     matrix = similarity_matrix(angle, scale, shift, (height, width))
-    image, masks = still.image, still.masks
     source = matrix
     if scale < 1:
         # Shrinking first averages the pixels that a bare warp would skip.
@@ -151,11 +121,10 @@ def move_still(still: Still, misalignment: Misalignment) -> Still:
     image = cv2.warpAffine(
         image, source, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    if masks is not None:
-        moved = [cv2.warpAffine(m.astype(np.float32), matrix, size) >= 0.5 for m in masks]
-        masks = np.stack(moved) if moved else masks
-    keypoints = still.keypoints and move_keypoints(still.keypoints, matrix, (height, width))
-    return Still(image, keypoints, masks)
+    moved = np.zeros_like(masks)
+    for mask, out in zip(masks, moved, strict=True):
+        out[:] = cv2.warpAffine(mask.astype(np.float32), matrix, size) >= 0.5
+    return Reference(image, move_keypoints(keypoints, matrix, (height, width)), moved)
 
 
 def similarity_matrix(

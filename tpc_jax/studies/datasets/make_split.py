@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX as INDEX
 from tpc_jax.studies.datasets.interface import DataSet, Misalignment
 from tpc_jax.studies.datasets.splits import Pair, Split
@@ -28,7 +29,6 @@ SCALES = (0.4, 2.0)
 LARGEST_ANGLE = 180.0
 # A motion counts as bending or walking if its torso differs by this from the reference's.
 LEAST_ANGLE, LEAST_RATIO = 25.0, 1.4
-_VISIBLE = 0.3
 # Of long clips so many frames are looked at.
 _PROBED = 48
 
@@ -104,7 +104,7 @@ def _moved_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pai
             frames = tuple(int(frame) for frame in start + offsets)
             pair = Pair("", str(name), 0, frames, angle, scale)
             clip = data.read(pair.clip, [0, *frames])
-            torso = None if clip.keypoints is None else measure_torso(clip.keypoints)
+            torso = measure_torso(clip.keypoints)
             yield pair if torso is None else pair._replace(found=_found(torso, pair.misalignment))
 
 
@@ -114,7 +114,7 @@ def _moving_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pa
         count = data.num_frames(name)
         probed = np.unique(np.linspace(0, count - 1, min(count, _PROBED)).round().astype(int))
         clip = data.read(str(name), probed.tolist())
-        if clip.keypoints is None:
+        if len(clip.keypoints.conf) == 0:
             raise UserError(
                 f"{name}: has no keypoints, without which {case} cannot be told; add keypoints or "
                 "a DensePose rendering"
@@ -147,15 +147,17 @@ def measure_torso(keypoints: Keypoints) -> Torso | None:
     Frames in which it is not seen are filled from their neighbours.
 
     Args:
-        keypoints: `[frames people 17]`.
+        keypoints: `[people frames 17]`.
 
     Returns:
-        None where neither torso nor shoulders are seen in half of the frames.
+        None where neither torso nor shoulders are seen in half of the frames, or nobody is there.
     """
-    frames = np.arange(len(keypoints.conf))
-    clearest = np.asarray(keypoints.conf).sum(-1).argmax(-1)
-    xy = np.asarray(keypoints.xy, np.float64)[frames, clearest]
-    seen = np.asarray(keypoints.conf)[frames, clearest] > _VISIBLE
+    if len(keypoints.conf) == 0:
+        return None
+    frames = np.arange(keypoints.conf.shape[1])
+    clearest = np.asarray(keypoints.conf).sum(-1).argmax(0)
+    xy, conf = keypoints.select((clearest, frames))
+    xy, seen = np.asarray(xy, np.float64), np.asarray(conf) > DEFAULT_TAU
     shoulders = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
     hips = [INDEX["left_hip"], INDEX["right_hip"]]
     spans = {

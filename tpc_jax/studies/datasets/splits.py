@@ -9,7 +9,8 @@ import numpy as np
 
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import write_json
-from tpc_jax.studies.datasets.interface import DataClip, DataSet, Misalignment, Still, digest
+from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.studies.datasets.interface import DataSet, Misalignment, digest
 
 FORMAT, VERSION = "tpc-jax split", 1
 
@@ -70,17 +71,17 @@ class LoadedPair(NamedTuple):
 
     Attributes:
         reference: The moved still.
-        clip: The motion, which is also the truth.
+        motion: The motion, whose frames are also the truth.
     """
 
-    reference: Still
-    clip: DataClip
+    reference: Reference
+    motion: Motion
 
 
 def load_pair(data: DataSet, pair: Pair) -> LoadedPair:
     """Read the pictures of a pair."""
     return LoadedPair(
-        data.still(pair.clip, pair.reference, pair.misalignment),
+        data.reference(pair.clip, pair.reference, pair.misalignment),
         data.read(pair.clip, pair.frames),
     )
 

@@ -8,16 +8,15 @@ import numpy as np
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.studies.datasets.interface import (
     ALIGNED,
-    DataClip,
     DataSet,
     Misalignment,
-    Still,
     check_frames,
     digest,
 )
-from tpc_jax.studies.people import Motion, clip_rng, render_clip, sample_motion, sample_person
+from tpc_jax.studies.people import Choreography, clip_rng, render_clip, sample_motion, sample_person
 from tpc_jax.studies.people.clip import Clip, sample_visible_scene
 
 FPS = Fraction(10)
@@ -49,17 +48,17 @@ class SyntheticPeople(DataSet):
         self._parse(name)
         return MOTION_FRAMES
 
-    def read(self, name: str, frames: Sequence[int] | None = None) -> DataClip:
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Motion:
         """Render a clip."""
         clip = self._render(name, list(check_frames(name, frames, MOTION_FRAMES)), ALIGNED)
-        keypoints = Keypoints(clip.keypoints[:, None], clip.conf[:, None])
-        return DataClip(name, clip.frames, FPS, keypoints, clip.mask[None], clip.parts)
+        keypoints = Keypoints(clip.keypoints[None], clip.conf[None])
+        return Motion(clip.frames, FPS, "rgb", keypoints, clip.mask[None], clip.parts)
 
-    def still(self, name: str, frame: int, misalignment: Misalignment = ALIGNED) -> Still:
+    def reference(self, name: str, frame: int, misalignment: Misalignment = ALIGNED) -> Reference:
         """Render a frame whose person alone is moved; its background stays."""
         check_frames(name, [frame], MOTION_FRAMES)
         clip = self._render(name, [frame], misalignment)
-        return Still(clip.frames[0], Keypoints(clip.keypoints, clip.conf), clip.mask)
+        return Reference(clip.frames[0], Keypoints(clip.keypoints, clip.conf), clip.mask)
 
     def candidates(self, case: str) -> Sequence[str]:
         """Return the clips made for a case."""
@@ -101,7 +100,7 @@ class SyntheticPeople(DataSet):
         )
 
 
-def _special_motion(kind: str, motion: Motion, rng: np.random.Generator) -> Motion:
+def _special_motion(kind: str, motion: Choreography, rng: np.random.Generator) -> Choreography:
     """Let the person bend sideways or come closer over the clip."""
     if kind == "plain":
         return motion

@@ -23,8 +23,10 @@ from tpc_jax.errors import UserError
 from tpc_jax.io.images import IMAGE_SUFFIXES, read_image, read_mask
 from tpc_jax.io.video import natural_order
 from tpc_jax.pose.densepose import decode_parts
-from tpc_jax.pose.reading import divide_masks
-from tpc_jax.studies.datasets.interface import DataClip, DataSet, check_frames
+from tpc_jax.pose.masks import divide_masks
+from tpc_jax.pose.reading import Motion, no_people
+from tpc_jax.pose.skeletons import NUM_KEYPOINTS
+from tpc_jax.studies.datasets.interface import DataSet, check_frames
 
 FPS = Fraction(30)
 # Folders from this number on are DisCo's test videos, those before it its training videos.
@@ -32,7 +34,6 @@ FIRST_TEST_FOLDER = 335
 # What Grounded-SAM paints where nothing was found (the lowest colour of viridis), and half of its
 # distance from the middle colour, which stands for the second of two people.
 _NOTHING, _TOLERANCE = (68, 1, 84), 80
-_NUM_POINTS = 17
 
 
 class TikTokFolders(DataSet):
@@ -67,7 +68,7 @@ class TikTokFolders(DataSet):
         """Return the number of pictures of a video."""
         return len(self._pictures_of(name))
 
-    def read(self, name: str, frames: Sequence[int] | None = None) -> DataClip:
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Motion:
         """Read the pictures of a video and what lies beside them."""
         images = self._pictures_of(name)
         chosen = [images[i] for i in check_frames(name, frames, len(images))]
@@ -78,13 +79,13 @@ class TikTokFolders(DataSet):
         folder, size = self._folders[name], pictures[0].shape[:2]
         keypoints = read_people(folder, chosen)
         masks = _masks(folder, chosen, size)
-        if masks is not None and keypoints is not None:
+        if masks is not None and len(keypoints.conf):
             masks = divide_masks(masks, keypoints)
         parts = None
         if (folder / "densepose").is_dir():
             shown = [read_image(_beside(folder, "densepose", path, "")) for path in chosen]
             parts = decode_parts(np.stack(shown), str(folder / "densepose"))
-        return DataClip(name, np.stack(pictures), FPS, keypoints, masks, parts)
+        return Motion(np.stack(pictures), FPS, "rgb", keypoints, masks, parts)
 
     def _pictures_of(self, name: str) -> list[Path]:
         if name not in self._images:
@@ -112,26 +113,26 @@ def _beside(folder: Path, kind: str, image: Path, ending: str) -> Path:
     return path
 
 
-def read_people(folder: Path, images: Sequence[Path]) -> Keypoints | None:
-    """Read DisCo's keypoint files of some pictures; None if the video has none.
+def read_people(folder: Path, images: Sequence[Path]) -> Keypoints:
+    """Read DisCo's keypoint files of some pictures, `[people frames 17]`; nobody without files.
 
     Raises:
         UserError: A file is missing or malformed.
     """
     if not (folder / "openpose_json").is_dir():
-        return None
+        return no_people(len(images))
     people = [_people(_beside(folder, "openpose_json", path, ".json")) for path in images]
     most = max(1, *(len(frame) for frame in people))
-    points = np.zeros((len(people), most, _NUM_POINTS, 3), np.float32)
-    for row, frame in zip(points, people, strict=True):
-        row[: len(frame)] = frame
+    points = np.zeros((most, len(people), NUM_KEYPOINTS, 3), np.float32)
+    for index, frame in enumerate(people):
+        points[: len(frame), index] = frame
     return Keypoints(points[..., :2], points[..., 2])
 
 
 def _people(path: Path) -> Float[np.ndarray, "people 17 3"]:
     try:
         people = [person["keypoints"] for person in json.loads(path.read_text())]
-        points = np.array(people, np.float32).reshape(len(people), _NUM_POINTS, -1)
+        points = np.array(people, np.float32).reshape(len(people), NUM_KEYPOINTS, -1)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f'{path}: is not [{{"keypoints": 17 x [x, y, confidence]}}, ...]; prepare it again'

@@ -20,9 +20,10 @@ import numpy as np
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import decode_image
 from tpc_jax.metrics.clips import group_frame_names
+from tpc_jax.pose.masks import divide_masks
 from tpc_jax.pose.openpose_decode import decode_skeleton
-from tpc_jax.pose.reading import divide_masks
-from tpc_jax.studies.datasets.interface import DataClip, DataSet, check_frames
+from tpc_jax.pose.reading import Motion, no_people
+from tpc_jax.studies.datasets.interface import DataSet, check_frames
 
 FPS = Fraction(30)
 _IMAGES = "_images.tsv"
@@ -102,21 +103,21 @@ class TikTokTSV(DataSet):
         """Return the number of rows of a video."""
         return len(self._rows_of(name))
 
-    def read(self, name: str, frames: Sequence[int] | None = None) -> DataClip:
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Motion:
         """Decode the frames of a video."""
         rows = self._rows_of(name)
         rows = [rows[i] for i in check_frames(name, frames, len(rows))]
         pictures = np.stack([self._images.picture(row) for row in rows])
-        masks = keypoints = None
+        keypoints, masks = no_people(len(rows)), None
         if self._masks is not None:
             shown = [self._mask(row, pictures.shape[1:3]) for row in rows]
             masks = np.stack(shown)[None]
         if self._poses is not None:
             drawn = np.stack([self._poses.picture(row) for row in rows])
             keypoints = decode_skeleton(drawn, f"{self._poses.path}: {name}")
-        if masks is not None and keypoints is not None:
+        if masks is not None and len(keypoints.conf):
             masks = divide_masks(masks, keypoints)
-        return DataClip(name, pictures, FPS, keypoints, masks)
+        return Motion(pictures, FPS, "rgb", keypoints, masks, None)
 
     def _mask(self, row: int, size: tuple[int, int]) -> np.ndarray:
         if not self._masks.is_valid(row):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
 from tpc_jax.io.video import Video, natural_order, read_video
-from tpc_jax.pose.reading import divide_masks, read_driving, read_keypoints, read_masks
-from tpc_jax.studies.datasets.interface import DataClip, DataSet, check_frames
+from tpc_jax.pose.masks import divide_masks, read_masks
+from tpc_jax.pose.reading import Motion, no_people, read_keypoints, read_motion
+from tpc_jax.studies.datasets.interface import DataSet, check_frames
 
 _VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".npz"})
 
@@ -55,29 +55,28 @@ class VideoList(DataSet):
             self._lengths[name] = len(self._video(name).frames)
         return self._lengths[name]
 
-    def read(self, name: str, frames: Sequence[int] | None = None) -> DataClip:
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Motion:
         """Decode a video and what lies beside it."""
         video = self._video(name)
         count, size = len(video.frames), video.frames.shape[1:3]
-        keypoints = masks = parts = None
+        keypoints, masks, parts = no_people(count), None, None
         if rendering := self._beside(name, "densepose", ".mp4"):
-            driving = read_driving(rendering, "densepose")
-            if driving.frames.shape != video.frames.shape:
+            motion = read_motion(rendering, "densepose")
+            if motion.frames.shape != video.frames.shape:
                 raise UserError(f"{rendering}: differs from {name} in length or size; render again")
-            keypoints, masks, parts = driving.keypoints, driving.masks, driving.parts
+            keypoints, masks, parts = motion.keypoints, motion.masks, motion.parts
         if file := self._beside(name, "keypoints", ".json"):
             keypoints, masks = read_keypoints(file, size), None
-            if len(keypoints.conf) != count:
-                raise UserError(f"{file}: holds {len(keypoints.conf)} frames, {name} has {count}")
+            if (found := keypoints.conf.shape[1]) != count:
+                raise UserError(f"{file}: holds {found} frames, {name} has {count}; mend it")
         if file := self._beside(name, "masks", ".npz"):
             masks = read_masks(file, video.frames.shape[:3])
-            masks = masks if keypoints is None else divide_masks(masks, keypoints)
+            masks = divide_masks(masks, keypoints) if len(keypoints.conf) else masks
         chosen = np.asarray(check_frames(name, frames, count), int)
-        if keypoints is not None:
-            keypoints = Keypoints(keypoints.xy[chosen], keypoints.conf[chosen])
+        keypoints = keypoints.select(np.s_[:, chosen])
         masks = None if masks is None else masks[:, chosen]
         parts = None if parts is None else parts[chosen]
-        return DataClip(name, video.frames[chosen], video.fps, keypoints, masks, parts)
+        return Motion(video.frames[chosen], video.fps, "rgb", keypoints, masks, parts)
 
     def _video(self, name: str) -> Video:
         if name not in self._paths:

@@ -37,7 +37,7 @@ class Truth:
         Args:
             frames: The true clip at the size of the animated ones.
             masks: Where its people are; None leaves out scores by region.
-            keypoints: Its people `[frames people 17]` in the same pixels; None leaves out the face.
+            keypoints: Its people `[people frames 17]` in the same pixels; None leaves out the face.
             parts: Its part maps; None leaves out colours by part.
         """
         self.frames, self.masks, self.parts = frames, masks, parts
@@ -50,7 +50,7 @@ class Truth:
 def _faces(keypoints: Keypoints, size: tuple[int, int]) -> Bool[np.ndarray, "frames height width"]:
     points = list(FACE_POINTS)
     seen = np.asarray(keypoints.conf)[..., points] > DEFAULT_TAU
-    return np.asarray(_jit_faces(np.asarray(keypoints.xy)[..., points, :], seen, size)).any(1)
+    return np.asarray(_jit_faces(np.asarray(keypoints.xy)[..., points, :], seen, size)).any(0)
 
 
 _jit_faces = jax.jit(face_mask, static_argnums=2)

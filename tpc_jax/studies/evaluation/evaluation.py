@@ -13,7 +13,7 @@ import numpy as np
 
 from tpc_jax import __version__
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import CalibratedClip, Reference, animate_clip, calibrate_clip, person_masks
+from tpc_jax.animate import CalibratedClip, animate_clip, calibrate_clip
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.canvas import (
@@ -30,12 +30,11 @@ from tpc_jax.metrics.networks import load_feature_network
 from tpc_jax.metrics.networks.synthetic import MAKERS, load_synthetic_params, synthetic_network
 from tpc_jax.metrics.streaming import BatchedMetric
 from tpc_jax.model.params import Params
-from tpc_jax.pose.reading import Driving
+from tpc_jax.pose.reading import Motion
 from tpc_jax.pose.retarget import retarget_limbs, shift_and_scale
 from tpc_jax.report.calibration import calibration_report
 from tpc_jax.report.sheets import enlarge
 from tpc_jax.studies.datasets import DataSet, Pair, Split
-from tpc_jax.studies.datasets.interface import DataClip, Still
 from tpc_jax.studies.datasets.splits import load_pair
 from tpc_jax.studies.evaluation.clip_scores import Truth, score_frames
 from tpc_jax.studies.evaluation.records import Records, open_records, params_digest
@@ -196,9 +195,8 @@ class _Job:
         self.tools, self.animator = tools, tools.animator
         self.split, self.pair, self.records = loaded.split.digest, pair, records
         self.folder = folder
-        still, clip = load_pair(loaded.data, pair)
-        self.reference, self.driving = _reference(still), _driving(clip)
-        self.truth = _truth(self.animator, clip)
+        self.reference, self.motion = load_pair(loaded.data, pair)
+        self.truth = _truth(self.animator, self.motion)
         self._calibrated: dict[tuple, CalibratedClip] = {}
 
     def run(self, variants: Sequence[Variant], *, has_truth: bool, progress) -> None:
@@ -210,20 +208,20 @@ class _Job:
                 self.reference.image.shape[:2], self.animator.image_size,
             )  # fmt: skip
             self._keep_video("reference", np.repeat(still, len(frames), axis=0))
-            self._keep_video("pose", self._pose(self.driving))
+            self._keep_video("pose", self._pose(self.motion))
             self._note(TRUTH, frames, {})
         for variant in variants:
             self._measure(variant)
             progress()
 
     def _measure(self, variant: Variant) -> None:
-        driving = self._driving(variant)
-        calibrated = self._calibrate(variant, driving)
+        motion = self._moved(variant)
+        calibrated = self._calibrate(variant, motion)
         frames = animate_clip(
-            self.animator, self.tools.params, self.reference, driving, calibrated,
+            self.animator, self.tools.params, self.reference, motion, calibrated,
             variant.options(self.tools.options),
         )  # fmt: skip
-        parts = _placed_parts(driving, self.animator) if variant.moves_pose else None
+        parts = _placed_parts(motion, self.animator) if variant.moves_pose else None
         scores = score_frames(
             frames, self.truth, parts, is_moved=variant.moves_pose, use_disco=self.tools.use_disco
         )
@@ -246,16 +244,16 @@ class _Job:
     def _keep_video(self, name: str, frames: np.ndarray) -> None:
         if self.folder is not None:
             path = self.folder / f"{self.pair.name} {name}.mp4"
-            write_video(path, enlarge(frames), self.driving.fps, quality=_VIDEO_QUALITY)
+            write_video(path, enlarge(frames), self.motion.fps, quality=_VIDEO_QUALITY)
 
-    def _driving(self, variant: Variant) -> Driving:
+    def _moved(self, variant: Variant) -> Motion:
         if not variant.moves_pose:
-            return self.driving
+            return self.motion
         self._require_people(variant)
         move = shift_and_scale if variant.method == SHIFT else retarget_limbs
-        return move(self.driving, self.reference.keypoints)
+        return move(self.motion, self.reference.keypoints)
 
-    def _calibrate(self, variant: Variant, driving: Driving) -> CalibratedClip | None:
+    def _calibrate(self, variant: Variant, motion: Motion) -> CalibratedClip | None:
         method = variant.fit_method
         if method is None:
             return None
@@ -263,42 +261,24 @@ class _Job:
         key = (variant.moves_pose, method, variant.transform)
         if key not in self._calibrated:
             self._calibrated[key] = calibrate_clip(
-                self.reference, driving, method=method, model=variant.transform
+                self.reference, motion, method=method, model=variant.transform
             )
         return self._calibrated[key]
 
     def _require_people(self, variant: Variant) -> None:
-        if 0 in (len(self.reference.keypoints.xy), self.driving.keypoints.xy.shape[1]):
+        if 0 in (len(self.reference.keypoints.xy), len(self.motion.keypoints.xy)):
             raise UserError(
                 f"{self.pair.name}: has no keypoints, which method {variant.method} needs; leave "
                 "it out, or add keypoints or a DensePose rendering to the data"
             )
 
-    def _pose(self, driving: Driving) -> np.ndarray:
+    def _pose(self, motion: Motion) -> np.ndarray:
         size = self.animator.image_size
-        pose = pose_pictures(driving, size, self.animator.pose_kind)
-        return crop_to_content(pose, driving.frames.shape[1:3], size)
+        pose = pose_pictures(motion, size, self.animator.pose_kind)
+        return crop_to_content(pose, motion.frames.shape[1:3], size)
 
 
-def _reference(still: Still) -> Reference:
-    size = still.image.shape[:2]
-    people = still.keypoints
-    if people is None:
-        people = Keypoints(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32))
-    masks = person_masks(people, size) if still.masks is None else still.masks
-    return Reference(still.image, people, masks)
-
-
-def _driving(clip: DataClip) -> Driving:
-    keypoints = clip.keypoints
-    if keypoints is None:
-        shape = (len(clip.frames), 0, 17)
-        keypoints = Keypoints(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
-    kind = "openpose" if clip.parts is None else "densepose"
-    return Driving(clip.frames, clip.fps, kind, keypoints, clip.masks, clip.parts)
-
-
-def _truth(animator: Animator, clip: DataClip) -> Truth:
+def _truth(animator: Animator, clip: Motion) -> Truth:
     """Bring everything known of the clip to the size of the animated frames."""
     size, original = animator.image_size, clip.frames.shape[1:3]
 
@@ -308,17 +288,17 @@ def _truth(animator: Animator, clip: DataClip) -> Truth:
     frames = cut(fit_images(clip.frames, size))
     masks = None if clip.masks is None else cut(fit_masks(clip.masks.any(0), size) > 127)
     parts = None if clip.parts is None else cut(fit_parts(clip.parts, size))
-    keypoints = clip.keypoints
-    if keypoints is not None:
+    keypoints = None
+    if len(clip.keypoints.conf):
         placement = placement_on(original, size)
         low = np.ceil(placement.apply(np.array([-0.5, -0.5])))
-        xy = placement.apply(np.asarray(keypoints.xy, float)) - low
-        keypoints = Keypoints(xy.astype(np.float32), keypoints.conf)
+        xy = placement.apply(np.asarray(clip.keypoints.xy, float)) - low
+        keypoints = Keypoints(xy.astype(np.float32), clip.keypoints.conf)
     return Truth(frames, masks, keypoints, parts)
 
 
-def _placed_parts(driving: Driving, animator: Animator) -> np.ndarray | None:
-    if driving.parts is None:
+def _placed_parts(motion: Motion, animator: Animator) -> np.ndarray | None:
+    if motion.parts is None:
         return None
     size = animator.image_size
-    return crop_to_content(fit_parts(driving.parts, size), driving.frames.shape[1:3], size)
+    return crop_to_content(fit_parts(motion.parts, size), motion.frames.shape[1:3], size)

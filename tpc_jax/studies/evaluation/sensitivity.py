@@ -19,7 +19,8 @@ from tpc_jax.calibrate import Method, Model
 from tpc_jax.errors import UserError
 from tpc_jax.model.params import Params
 from tpc_jax.report.calibration import calibration_report
-from tpc_jax.studies.evaluation.cases import Case, lower_resolution, make_case
+from tpc_jax.studies.datasets.splits import LoadedPair
+from tpc_jax.studies.evaluation.cases import lower_resolution, make_case
 from tpc_jax.studies.evaluation.records import params_digest
 from tpc_jax.studies.evaluation.scores import score_clip
 
@@ -185,7 +186,7 @@ def run_one(
     case = _case(condition, clip, animator.image_size[0], options)
     routing = None if condition.routing == "none" else condition.routing
     calibrated = calibrate_clip(
-        case.reference, case.driving, method=condition.method, model=condition.transform
+        case.reference, case.motion, method=condition.method, model=condition.transform
     )
     animate_options = AnimateOptions(
         routing=routing,
@@ -195,15 +196,15 @@ def run_one(
         seed=options.seed,
     )
     frames = animate_clip(
-        animator, params, case.reference, case.driving, calibrated, animate_options
+        animator, params, case.reference, case.motion, calibrated, animate_options
     )
     report = calibration_report(case.reference, calibrated, {})
     iou = report["mean_iou_before" if routing is None else "mean_iou_after"]
-    scores = score_clip(frames, case.truth, case.masks)
+    scores = score_clip(frames, case.motion.frames, case.motion.masks[0])
     return {**scores, "person_iou": np.nan if iou is None else iou}
 
 
-def _case(condition: Condition, clip: int, size: int, options: StudyOptions) -> Case:
+def _case(condition: Condition, clip: int, size: int, options: StudyOptions) -> LoadedPair:
     common = {
         "num_frames": options.num_frames,
         "use_parts": condition.pose == "parts",

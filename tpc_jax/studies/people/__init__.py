@@ -3,13 +3,13 @@
 from tpc_jax.studies.people.appearance import Person, sample_person
 from tpc_jax.studies.people.batches import clip_rng, load_dataset, make_dataset, training_batches
 from tpc_jax.studies.people.clip import Clip, PersonTransform, render_clip, sample_clip
-from tpc_jax.studies.people.motion import Camera, Motion, sample_motion
+from tpc_jax.studies.people.motion import Camera, Choreography, sample_motion
 from tpc_jax.studies.people.scenes import Scene, sample_scene
 
 __all__ = [
     "Camera",
+    "Choreography",
     "Clip",
-    "Motion",
     "Person",
     "PersonTransform",
     "Scene",

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from tpc_jax.studies.people import color
 from tpc_jax.studies.people.appearance import Person, sample_person
 from tpc_jax.studies.people.figure import build_figure
-from tpc_jax.studies.people.motion import Motion, sample_motion
+from tpc_jax.studies.people.motion import Choreography, sample_motion
 from tpc_jax.studies.people.raster import draw_layers, split_parts, supersampling
 from tpc_jax.studies.people.scenes import Scene, render_scene, sample_scene
 from tpc_jax.studies.people.skeleton import Skeleton, pose_skeleton
@@ -43,7 +43,7 @@ def _canvas_size(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _frame_person(
-    person: Person, skeleton: Skeleton, motion: Motion, aspect: float
+    person: Person, skeleton: Skeleton, motion: Choreography, aspect: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scale and offset [frames, 2] from body heights to canvas heights.
 
@@ -73,7 +73,7 @@ def _frame_person(
 def render_clip(
     person: Person,
     scene: Scene,
-    motion: Motion,
+    motion: Choreography,
     size: int | tuple[int, int],
     *,
     person_transform: PersonTransform | None = None,

@@ -34,7 +34,7 @@ class Camera:
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class Choreography:
     """Pose angles per frame, independent of who performs them.
 
     Attributes:
@@ -151,7 +151,7 @@ def _sample_camera(rng: np.random.Generator) -> Camera:
 
 def sample_motion(
     rng: np.random.Generator, num_frames: int, *, facing_away: float = 0.04
-) -> Motion:
+) -> Choreography:
     """Draw a random smooth motion at 8 to 12 frames a second.
 
     Args:
@@ -188,7 +188,7 @@ def sample_motion(
     turned = 180.0 * float(rng.random() < facing_away)
     hop = rng.uniform(0.02, 0.09) * float(rng.random() < 0.15)
     root = np.stack([_wander(rng, time, 0.07)[:, 0], hop * np.abs(np.sin(beat))], axis=1)
-    return Motion(
+    return Choreography(
         arms=np.deg2rad(arms),
         wrists=np.deg2rad(_wander(rng, time, 22.0, 22.0)),
         legs=np.deg2rad(legs),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tpc_jax.studies.people.appearance import Proportions
-from tpc_jax.studies.people.motion import Motion
+from tpc_jax.studies.people.motion import Choreography
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 _SIDES = (np.eye(3), _MIRROR)
@@ -121,7 +121,7 @@ def _leg(
     return knee, ankle, heel, toe
 
 
-def pose_skeleton(body: Proportions, motion: Motion) -> Skeleton:
+def pose_skeleton(body: Proportions, motion: Choreography) -> Skeleton:
     """Compute the joints of a body performing a motion.
 
     The lowest foot touches the floor at y = 0 unless the motion jumps.

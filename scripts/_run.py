@@ -1,6 +1,6 @@
 """Device choice for the scripts, in front of the installed command.
 
-    python scripts/animate.py --device gpu --settings configs/tiny_long_clip.toml --reference ...
+python scripts/animate.py --device gpu --settings configs/tiny_long_clip.toml --reference ...
 """
 
 import os

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from tpc_jax.animators.clip import jit_step
-from tpc_jax.animators.cost import count, num_bytes, step_inputs
-from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig, networks
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.cost import StepInputs, count, num_bytes, step_inputs
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.animators.plan import plan_run
+from tpc_jax.animators.run import jit_step
 from tpc_jax.model import attention
 from tpc_jax.model import params as P
+from tpc_jax.options import Options
 
 ROUTINGS = (None, "open", "masked", "union", "replace", "composite")
 
@@ -32,13 +33,14 @@ def random_like(tree):
     return jax.jit(lambda: jax.tree.map(fill, tree))()
 
 
-def measure(step, inputs, repeats: int = 3) -> float:
+def measure(step, inputs: StepInputs, repeats: int = 3) -> float:
     """Return the seconds of one step, the best of a few."""
-    params, conditions, latents, row = random_like(inputs)
-    best = float("inf")
+    params, conditions, state = random_like((inputs.params, inputs.conditions, inputs.state))
+    key, best = jax.random.key(0), float("inf")
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        latents = jax.block_until_ready(step(params, conditions, latents, row))
+        state = step(params, conditions, key, inputs.scales, state, inputs.row)
+        jax.block_until_ready(state)
         best = min(best, time.perf_counter() - began)
     return best
 
@@ -65,20 +67,24 @@ def main(
         dtype: Type to compute in.
         measure_time: Run the step with random numbers and time it.
     """
-    animator = MagicAnimateAnimator(MagicAnimateConfig(image_size=size))
+    animator = MagicAnimateAnimator(MagicAnimateConfig(image_size=(size, size)))
     limits = attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS
     base = None
-    specs = {name: network.spec for name, network in networks(animator.config).items()}
+    specs = {name: network.spec for name, network in animator.networks().items()}
     params = jax.eval_shape(lambda p: P.cast(p, jnp.dtype(dtype)), specs)
     for routing in ROUTINGS:
-        options = AnimateOptions(routing, group_size, steps=steps, guidance_scale=guidance_scale)
-        inputs = step_inputs(animator, params, frames, people, options)
-        step = jit_step(animator, options, frames)
+        options = Options(
+            tpc=routing is not None, routing=routing or "auto", group_size=group_size,
+            steps=steps, guidance_scale=(guidance_scale,),
+        )  # fmt: skip
+        plan = plan_run(animator, frames, options)
+        inputs = step_inputs(plan, params, people)
+        step = jit_step(plan.program)
         cost = count(step.trace(*inputs).jaxpr)
         # XLA counts the body of a loop once, so attention is lowered without its blocks.
         attention.CPU_LOGITS = attention.ACCELERATOR_LOGITS = 1 << 62
         jit_step.cache_clear()
-        xla = jit_step(animator, options, frames).lower(*inputs).cost_analysis()["flops"]
+        xla = jit_step(plan.program).lower(*inputs).cost_analysis()["flops"]
         attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS = limits
         base = base or (xla, cost.flops)
         line = (
@@ -93,7 +99,7 @@ def main(
                 f"{cost.flops / seconds / 1e12:.1f} TFLOP/s"
             )
         print(line, flush=True)
-    print(f"parameters {num_bytes(inputs[0]) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
+    print(f"parameters {num_bytes(inputs.params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
 
 
 if __name__ == "__main__":

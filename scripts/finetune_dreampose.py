@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     """Fine-tune as the options say."""
     # The heavy imports are here, so that --help is quick.
     from tpc_jax.animators.dreampose import DreamPoseAnimator
-    from tpc_jax.animators.load import load_animator
+    from tpc_jax.animators.load import load
     from tpc_jax.io.images import IMAGE_SUFFIXES, read_image
     from tpc_jax.io.uv_files import read_uv
     from tpc_jax.io.video import read_video
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         config = FinetuneConfig.from_dict(values)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{options.config}: {error}") from error
-    animator, params = load_animator(options.model)
+    animator, params, _ = load(options.model)
     if not isinstance(animator, DreamPoseAnimator):
         raise UserError(f"{options.model}: is no DreamPose")
     params = finetune(animator, params, pictures, uv, config, options.runs)

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import tyro
+from tpc_jax.animators.options import AnimateOptions
 from tqdm import tqdm
 
 from tpc_jax.animators.load import load_animator
-from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.errors import UserError
 from tpc_jax.studies.evaluation.command import load_splits
 from tpc_jax.studies.evaluation.evaluation import evaluate

@@ -10,7 +10,9 @@ from .io.video import write_video
 from .options import Calibrating, Options
 from .pose.reading import Motion, Reference, read_motion, read_reference
 from .procrustes.solve import (
-    SOLVERS,
+    MODELS as SOLVERS,
+)
+from .procrustes.solve import (
     solve_affine,
     solve_rigid,
     solve_similarity,
@@ -18,7 +20,8 @@ from .procrustes.solve import (
 )
 from .procrustes.subsets import fit_trimmed, search_subset
 from .procrustes.transform import apply, compose, invert
-from .propagation import num_groups, representatives
+from .propagation.groups import num_groups
+from .propagation.propagate import representatives
 from .warp.warp import composite, warp_image, warp_mask
 
 __all__ = [

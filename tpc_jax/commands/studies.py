@@ -5,10 +5,12 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from tpc_jax.commands.options import Case, Denoising, RoutingName, Transform
 from tpc_jax.commands.settings import read_settings
 from tpc_jax.commands.shared import choices, choose_dtype, stage
 from tpc_jax.errors import UserError
+from tpc_jax.options import Options, Routing, TransformKind
+
+Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 
 
 def train(out: Path, runs: Path = Path("runs/tiny"), config: Path | None = None) -> None:
@@ -155,9 +157,9 @@ def evaluate(
         raise UserError("--steps must be at least 1 and --videos at least 0")
     variants = make_variants(
         methods.split(","),
-        choices("--transforms", transforms, Transform),
+        choices("--transforms", transforms, TransformKind),
         propagation.split(","),
-        choices("--routing", routing, RoutingName),
+        choices("--routing", routing, Routing),
     )
     denoising = Denoising(steps=steps, guidance_scale=guidance_scale, seed=seed)
     total = run_evaluation(

@@ -23,6 +23,7 @@ from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
 
+
 class Reference(NamedTuple):
     """The still that gives identity.
 

@@ -18,9 +18,7 @@ from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration
 
 
-def write_calibration(
-    out: Path, clip: CalibratedClip, settings: dict[str, Any]
-) -> dict[str, Any]:
+def write_calibration(out: Path, clip: CalibratedClip, settings: dict[str, Any]) -> dict[str, Any]:
     """Write videos, `transforms.json` and `report.json` into a folder, all or nothing.
 
     Args:

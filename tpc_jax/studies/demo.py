@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tpc_jax.animate import CalibratedClip, animate_clip, calibrate_clip
-from tpc_jax.animators.interface import Animator
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animation import animate
+from tpc_jax.animators.load import Model
+from tpc_jax.calibrated_clip import CalibratedClip, calibrate_clip
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.images import write_image
 from tpc_jax.io.video import write_video
-from tpc_jax.model.params import Params
+from tpc_jax.options import Calibrating, Options
 from tpc_jax.report.calibration import write_calibration
 from tpc_jax.report.sheets import contact_sheet, enlarge, side_by_side
 from tpc_jax.studies.datasets.splits import LoadedPair
@@ -33,19 +33,17 @@ def demo_case(size: int, num_frames: int = 16) -> LoadedPair:
 
 
 def run_demo(
-    animator: Animator,
-    params: Params,
+    model: Model,
     out: Path,
-    options: AnimateOptions,
+    options: Options,
     *,
     num_frames: int = 16,
-    progress: Callable[[str, int], None] = lambda name, step: None,
+    progress: Callable[[str, int], object] = lambda name, step: None,
 ) -> dict[str, Any]:
     """Animate a held-out person three ways and score each against the truth.
 
     Args:
-        animator: The model's functions.
-        params: The model's parameters.
+        model: The model.
         out: Output folder.
         options: Denoising options of the run with calibration.
         num_frames: Frames of the motion.
@@ -54,30 +52,29 @@ def run_demo(
     Returns:
         The report, which is also written.
     """
-    size = animator.image_size[0]
-    options = options.resolve(animator)
+    size = model.animator.canvas.size[0]
     aligned = make_case(_PERSON, size, num_frames=num_frames)
     case = demo_case(size, num_frames)
-    plain = dataclasses.replace(options, routing=None)
+    plain = dataclasses.replace(options, tpc=False)
     seconds: dict[str, float] = {}
 
-    def timed(name: str, function, *args):
+    def timed(name: str, function, *args, **options):
         began = time.perf_counter()
-        result = function(*args)
+        result = function(*args, **options)
         seconds[name] = round(time.perf_counter() - began, 2)
         return result
 
-    def animate(name: str, case: LoadedPair, clip: CalibratedClip | None, options: AnimateOptions):
-        return animate_clip(
-            animator, params, case.reference, case.motion, clip, options,
-            lambda step: progress(name, step),
+    def run(name: str, case: LoadedPair, options: Options, clip: CalibratedClip | None = None):
+        return timed(
+            name, animate, model, case.reference, case.motion, options, calibrated=clip,
+            progress=lambda step: progress(name, step),
         )  # fmt: skip
 
     clip = timed("calibrate", calibrate_clip, case.reference, case.motion)
     videos = {
-        "aligned": timed("aligned", animate, "aligned", aligned, None, plain),
-        "without_tpc": timed("without_tpc", animate, "without_tpc", case, None, plain),
-        "with_tpc": timed("with_tpc", animate, "with_tpc", case, clip, options),
+        "aligned": run("aligned", aligned, plain),
+        "without_tpc": run("without_tpc", case, plain),
+        "with_tpc": run("with_tpc", case, options, clip),
     }
     truth = case.motion.frames, case.motion.masks[0]
     scores = {name: score_clip(video, *truth) for name, video in videos.items()}
@@ -87,12 +84,12 @@ def run_demo(
     }
     report["seconds"] = seconds
     report["settings"] = dataclasses.asdict(options)
-    _write(out, case, clip, videos, report, animator)
+    _write(out, case, clip, videos, report, model.animator)
     return report
 
 
 def _write(out: Path, case: LoadedPair, clip: CalibratedClip, videos, report, animator) -> None:
-    pose = pose_pictures(case.motion, animator.image_size, animator.pose_kind)
+    pose = pose_pictures(case.motion, animator.canvas, animator.pose_kind)
     with atomic_path(out, directory=True) as partial:
         for name, video in videos.items():
             write_video(partial / f"{name}.mp4", enlarge(video), case.motion.fps)
@@ -101,7 +98,7 @@ def _write(out: Path, case: LoadedPair, clip: CalibratedClip, videos, report, an
         write_video(partial / "comparison.mp4", enlarge(side_by_side(columns)), case.motion.fps)
         rows = {
             "reference": still,
-            "calibrated": clip.images[0],
+            "calibrated": clip.warped(0).images,
             "pose": pose,
             "truth": case.motion.frames,
             "without TPC": videos["without_tpc"],
@@ -110,7 +107,5 @@ def _write(out: Path, case: LoadedPair, clip: CalibratedClip, videos, report, an
         }
         write_image(partial / "contact_sheet.png", contact_sheet(rows))
         write_image(partial / "reference.png", case.reference.image)
-        write_calibration(
-            partial / "calibration", case.reference, case.motion, clip, {"method": "lts"}
-        )
+        write_calibration(partial / "calibration", clip, dataclasses.asdict(Calibrating()))
         write_json(partial / "report.json", report)

@@ -61,7 +61,7 @@ def make_batch(
         chosen = _choose_frames(rng, config.motion_frames, stage.frames, consecutive)
         use_parts = rng.random() < config.part_map_share
         is_conditional = rng.random() >= config.unconditional_share
-        clip = sample_clip(rng, config.motion_frames, config.model.image_size, frames=chosen)
+        clip = sample_clip(rng, config.motion_frames, config.model.image_size[0], frames=chosen)
         pose = pose_pictures(clip, use_parts=use_parts)
         rows.append((clip.frames[0], clip.frames[1:], pose[1:], clip.mask[1:], is_conditional))
     return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))

@@ -1,7 +1,6 @@
 """Settings of a training run of `tiny`."""
 
 import dataclasses
-from typing import ClassVar
 
 from tpc_jax.animators.tiny import TinyConfig
 from tpc_jax.model.config import Config
@@ -62,13 +61,6 @@ class TrainConfig(Config):
             target, so that the reference must be read; the others spread over all timesteps.
         save_every: Steps between checkpoints.
     """
-
-    NESTED: ClassVar = {
-        "model": TinyConfig,
-        "vae": StageConfig,
-        "images": StageConfig,
-        "clips": StageConfig,
-    }
 
     model: TinyConfig = dataclasses.field(default_factory=TinyConfig)
     vae: StageConfig = dataclasses.field(default_factory=_vae)

@@ -4,16 +4,16 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from tpc_jax.animators.dreampose import DreamPoseAnimator, picture_tokens, stored_null_tokens
-from tpc_jax.animators.tokens import CONTEXT, NULL
-from tpc_jax.conditioning.canvas import fit_images
+from tpc_jax.animators.base import CONTEXT
+from tpc_jax.animators.dreampose import DreamPoseAnimator
+from tpc_jax.animators.tokens import NULL
 from tpc_jax.conditioning.uv import fit_uv
 from tpc_jax.model import params as P
 from tpc_jax.model.config import Config
@@ -45,8 +45,6 @@ class FinetuneConfig(Config):
         crop_pixels: Most pixels that they lose at a side pair.
         save_every: Steps between checkpoints.
     """
-
-    NESTED: ClassVar = {"denoiser": StageConfig, "decoder": StageConfig}
 
     denoiser: StageConfig = dataclasses.field(default_factory=_denoiser)
     decoder: StageConfig = dataclasses.field(default_factory=_decoder)
@@ -120,7 +118,7 @@ def finetune(
         functools.partial(batches, stage), config.save_every,
     )  # fmt: skip
     params = {**params, **trained, "vae": {**vae, **decoder}}
-    null = jnp.asarray(stored_null_tokens(animator.config, params))
+    null = jnp.asarray(animator.stored_null_tokens(params))
     return {**params, CONTEXT: {NULL: null}}
 
 
@@ -133,7 +131,7 @@ def make_batches(
     first: int,
 ) -> Iterator[PersonBatch]:
     """Yield the batches from a step on, each fully determined by (seed, step)."""
-    size = animator.image_size
+    canvas = animator.canvas
     step = first
     while True:
         rng = np.random.default_rng((stage.seed, step))
@@ -142,9 +140,9 @@ def make_batches(
         cropped = [_crop(rng, pictures[j], uv[j], config) for j in targets]
         kind = rng.uniform() / config.drop_share if config.drop_share else 1.0
         yield PersonBatch(
-            fit_images(pictures[references], size, fit=animator.fit),
-            np.stack([fit_images(image, size, fit=animator.fit) for image, _ in cropped]),
-            np.concatenate([fit_uv(pose[None], size) for _, pose in cropped]),
+            canvas.pictures(pictures[references]),
+            np.stack([canvas.pictures(image) for image, _ in cropped]),
+            np.concatenate([fit_uv(pose[None], canvas.size) for _, pose in cropped]),
             np.array(kind < 1 / 3 or kind >= 1),
             np.array(1 / 3 <= kind < 2 / 3 or kind >= 1),
         )
@@ -180,18 +178,18 @@ def denoiser_loss(
     params = {**frozen, **trained}
     latents = _sampled(animator, params["vae"], batch.target, target_range, sample_key)
     latents = jax.lax.stop_gradient(latents)
-    context = picture_tokens(
-        animator.config, params, batch.reference.astype(jnp.float32) / 255 * batch.has_picture
+    context = animator.picture_tokens(
+        params, batch.reference.astype(jnp.float32) / 255 * batch.has_picture
     )
-    pose = animator.pose_features({}, batch.pose)
+    pose = animator.pose({}, batch.pose)
     pose = jnp.tile(pose, (1, 1, 1, animator.config.num_poses)) * batch.has_pose
-    count = animator.schedule.num_train_timesteps
+    count = animator.config.schedule.num_train_timesteps
     timesteps = jax.random.randint(time_key, (len(latents),), 0, count)
-    squared = jnp.asarray(alphas_cumprod(animator.schedule), jnp.float32)[timesteps]
+    squared = jnp.asarray(alphas_cumprod(animator.config.schedule), jnp.float32)[timesteps]
     signal, level = (jnp.sqrt(x)[:, None, None, None] for x in (squared, 1 - squared))
     noise = jax.random.normal(noise_key, latents.shape)
     noisy = jnp.concatenate([signal * latents + level * noise, pose], axis=-1)
-    unet = P.bind(animator.networks["unet"], params["unet"])
+    unet = P.bind(animator.networks()["unet"], params["unet"])
     predicted = unet(noisy[:, None], timesteps.astype(jnp.float32), context=context)[:, 0]
     return jnp.mean((predicted - noise) ** 2)
 
@@ -208,14 +206,14 @@ def decoder_loss(
     """Return the mean squared error of decoded pictures, both clipped to [-1, 1]."""
     vae = {**frozen, **trained}
     latents = _sampled(animator, vae, batch.target, target_range, key)
-    decoded = P.bind(animator.networks["vae"], vae).decode(jax.lax.stop_gradient(latents))
+    decoded = P.bind(animator.networks()["vae"], vae).decode(jax.lax.stop_gradient(latents))
     target = _to_range(batch.target, target_range)
     return jnp.mean((jnp.clip(decoded, -1, 1) - target) ** 2)
 
 
 def _sampled(animator: DreamPoseAnimator, vae: Params, images, target_range: str, key: Array):
     """Draw scaled latents of pictures from the autoencoder's posterior."""
-    network = P.bind(animator.networks["vae"], vae)
+    network = P.bind(animator.networks()["vae"], vae)
     mean, log_variance = network.moments(_to_range(images, target_range))
     noise = jax.random.normal(key, mean.shape)
     return animator.config.vae.scaling_factor * (mean + jnp.exp(0.5 * log_variance) * noise)

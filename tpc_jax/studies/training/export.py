@@ -42,7 +42,7 @@ def export_model(
 
 def model_card(runs: Path, config: TrainConfig, params: Params) -> str:
     """Describe how the model was made, from what the training wrote down."""
-    side = config.model.image_size
+    side, _ = config.model.image_size
     sizes = ", ".join(f"{name} {P.count(part):,}" for name, part in params.items())
     rows = [_stage_row(name, getattr(config, name), runs) for name in _STAGES]
     return f"""# tiny

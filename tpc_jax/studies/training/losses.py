@@ -59,7 +59,7 @@ def denoiser_loss(
     encode = jax.vmap(lambda images: animator.encode({"vae": vae}, images))
     latents = jax.lax.stop_gradient(encode(to_model_range(batch.frames)))
     reference = jax.lax.stop_gradient(encode(to_model_range(batch.reference)[:, None])[:, 0])
-    pose = animator.pose_features(params, batch.pose.reshape(-1, *batch.pose.shape[2:]))
+    pose = animator.pose(params, batch.pose.reshape(-1, *batch.pose.shape[2:]))
     pose = pose.reshape(clips, frames, *pose.shape[1:])
 
     time_key, noise_key = jax.random.split(key)
@@ -74,7 +74,9 @@ def denoiser_loss(
         noisy, pose = (x.reshape(clips * frames, 1, *x.shape[2:]) for x in (noisy, pose))
     row_timesteps = timesteps[:, 0] if use_motion else timesteps.reshape(-1)
     row_timesteps = row_timesteps.astype(jnp.float32)
-    prediction = animator.denoise(params, noisy, row_timesteps, references, pose)
+    (prediction,) = animator.predict(
+        params, (), noisy, row_timesteps, references, pose, is_guided=False
+    )
     error = (prediction.reshape(latents.shape) - latents) ** 2
     weight = _weights(_shrink(batch.mask, latents.shape[2:4]), config.foreground_weight)
     return jnp.mean(weight[..., None] * error)
@@ -103,7 +105,7 @@ def _references(animator, params, latents, is_conditional, frames: int, use_moti
             (tokens,), (jnp.broadcast_to(key_bits, tokens.shape[:3]),), query_bits
         )
 
-    return tuple(read(tokens) for tokens in animator.reference_features(params, latents))
+    return tuple(read(tokens) for tokens in animator.features(params, (), latents))
 
 
 def _weights(mask, foreground_weight: float):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tpc_jax.animators.tiny import TinyAnimator, TinyConfig, networks
+from tpc_jax.animators.tiny import TinyAnimator, TinyConfig
 from tpc_jax.model import params as P
 from tpc_jax.model.params import Params
 from tpc_jax.model.pose_net import PoseNet
@@ -47,7 +47,7 @@ def train_tiny(config: TrainConfig, directory: Path) -> tuple[TinyConfig, Params
 
 def train_vae(config: TrainConfig, directory: Path) -> Params:
     """Train the autoencoder on single frames and return its averaged parameters."""
-    network = networks(config.model)["vae"]
+    network = TinyAnimator(config.model).networks()["vae"]
     params = P.initialize(VAE, config.model.vae, key=jax.random.key(config.vae.seed))
     loss = functools.partial(vae_loss, network=network, config=config)
     batches = _batches(config, config.vae, consecutive=False)

@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
 from tpc_jax.sampler.schedule import ScheduleConfig, alphas_cumprod, run_levels, timesteps
 
@@ -40,6 +42,16 @@ def test_signal_levels(kind, rescale):
     np.testing.assert_allclose(ours, oracle(config).alphas_cumprod.numpy(), atol=2e-6)
     assert np.all(np.diff(ours) < 0)
     assert (ours[-1] == 0) == rescale
+
+
+def test_rescaled_betas_are_those_of_the_original_in_double_precision():
+    config = ANIMATEANYONE
+    betas = torch.linspace(
+        config.beta_start, config.beta_end, config.num_train_timesteps, dtype=torch.float64
+    )
+    squared = alphas_cumprod(config)
+    ours = 1 - squared / np.concatenate([[1.0], squared[:-1]])
+    np.testing.assert_allclose(ours, rescale_zero_terminal_snr(betas).numpy(), atol=1e-12, rtol=0)
 
 
 def test_published_signal_levels():

@@ -1,7 +1,6 @@
 """ControlNet against diffusers."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch

@@ -2,8 +2,8 @@
 # development extra too. A stamp file per extra makes repeats instant.
 PYTHON ?= python3
 DEMO_ARGS ?=
-# Most of the time goes into compiling, which takes one core a test.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Most of the time goes into compiling, which takes one core a test; a worker grows to 6 GB.
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 FULLSIZE_ARGS ?=
 REPORT_ARGS ?=
 
@@ -11,12 +11,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help demo test lint report fullsize clean
+.PHONY: help demo test test-all lint report fullsize clean
 
 help:
 	@echo 'make demo      install the package and animate a built-in misaligned case into out/demo'
 	@echo '               (DEMO_ARGS=--quick for a short run)'
-	@echo 'make test      install the development extra and run the tests (PYTEST_ARGS=...)'
+	@echo 'make test      install the development extra and run the quick tests, in minutes'
+	@echo '               (PYTEST_ARGS=...)'
+	@echo 'make test-all  run the slow tests too, those on the original programs among them'
 	@echo 'make lint      check style, formatting and types'
 	@echo 'make report    measure the built-in model on configs/splits and write docs/results.md'
 	@echo '               (hours on two cores; a stopped run goes on; REPORT_ARGS=...)'
@@ -29,6 +31,9 @@ demo: $(VENV)/.installed
 	$(BIN)/tpc-jax demo $(DEMO_ARGS)
 
 test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
+
+test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev

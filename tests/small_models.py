@@ -6,20 +6,11 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from tpc_jax.animators.tiny import TinyAnimator, TinyConfig, networks
 from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 
 SIZE = 16
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Compile without optimisation, in half the time; folders of tests import this."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def small_config(widths=(8,), *, has_motion=True) -> TinyConfig:

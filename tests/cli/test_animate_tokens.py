@@ -1,17 +1,15 @@
-"""`tpc-jax animate --model` with models that read pictures as tokens, and the inputs they need."""
+"""`tpc-jax animate --model` with models that read pictures as tokens, and what they need."""
 
 import numpy as np
 import pytest
-from small_models import quick_compilation
+from command_line import fails
 from small_tokens import small_disco, small_dreampose
-from test_cli import NUM_FRAMES, SIZE, arguments, fails, inputs
+from turned_person import NUM_FRAMES, SIZE, arguments
 
 from tpc_jax import cli
 from tpc_jax.io.video import read_video
 from tpc_jax.model.checkpoint import save_checkpoint
 from tpc_jax.model.params import cast
-
-__all__ = ["inputs", "quick_compilation"]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from command_line import command_line, fails
 from small_animateanyone import small_animateanyone
 
 from tpc_jax import cli
@@ -50,27 +51,13 @@ def inputs(tmp_path_factory):
 
 
 def line(inputs, command="animate", motion="motion.json", **options):
-    values = {
+    files = {
         "reference": inputs / "person.png",
         "reference_keypoints": inputs / "person.json",
         "driving": inputs / motion,
         "model": inputs / "model",
-        **options,
     }
-    words = [command]
-    for name, value in values.items():
-        given = value if isinstance(value, list) else [value]
-        words += [f"--{name.replace('_', '-')}", *map(str, given)]
-    return words
-
-
-def fails(words, capsys, *expected):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(words)
-    assert stopped.value.code == 2
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    for word in expected:
-        assert word in message
+    return command_line(command, files | options)
 
 
 def test_keypoints_alone_drive_it(inputs, tmp_path):

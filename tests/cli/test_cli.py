@@ -1,71 +1,19 @@
 """The command as its users type it: outputs, and one-line errors that leave nothing behind."""
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
+from command_line import fails
+from small_models import random_params, small_config
+from turned_person import ANGLE, NUM_FRAMES, SCALE, SIZE, arguments
 
 from tpc_jax import cli
-from tpc_jax._types import Keypoints
 from tpc_jax.io.images import write_image
-from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import read_video, write_video
-from tpc_jax.pose.densepose import render_densepose
-from tpc_jax.studies.people import render_clip, sample_motion, sample_person, sample_scene
-
-SIZE = 160
-NUM_FRAMES = 4
-ANGLE, SCALE = np.radians(40), 0.8
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """Write a turned reference and a DensePose rendering of the same person."""
-    folder = tmp_path_factory.mktemp("inputs")
-    rng = np.random.default_rng(5)
-    person, scene = sample_person(rng), sample_scene(rng)
-    motion = sample_motion(rng, NUM_FRAMES + 1)
-    moving = render_clip(person, scene, motion, SIZE, frames=list(range(NUM_FRAMES)))
-    still = render_clip(
-        person, scene, motion, SIZE, person_transform=(ANGLE, SCALE, (0, 0)), frames=[NUM_FRAMES]
-    )
-    write_image(folder / "person.png", still.frames[0])
-    write_image(folder / "mask.png", still.mask[0])
-    write_keypoint_file(folder / "person.json", Keypoints(still.keypoints, still.conf))
-    write_video(folder / "densepose.mp4", render_densepose(moving.parts), 12)
-    write_video(folder / "rgb.mp4", moving.frames, 12)
-    np.savez(folder / "masks.npz", masks=moving.mask)
-    driving = Keypoints(moving.keypoints[None], moving.conf[None])
-    write_keypoint_file(folder / "rgb.json", driving)
-    return folder
-
-
-def arguments(inputs, command="calibrate", **changes):
-    """Return a command line; a change to None leaves an option out."""
-    options = {
-        "reference": inputs / "person.png",
-        "reference_keypoints": inputs / "person.json",
-        "reference_mask": inputs / "mask.png",
-        "driving": inputs / "densepose.mp4",
-        **changes,
-    }
-    line = [command]
-    for name, value in options.items():
-        if value is not None:
-            line += [f"--{name.replace('_', '-')}", str(value)]
-    return line
-
-
-def fails(line, capsys, *words):
-    """Check that a command ends with exit code 2 and one line that holds the words."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(line)
-    assert stopped.value.code == 2
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("tpc-jax: ")
-    for word in words:
-        assert word in message
+from tpc_jax.model.checkpoint import save_checkpoint
 
 
 def test_calibrate_writes_everything(inputs, tmp_path, capsys):
@@ -197,40 +145,11 @@ def test_help_names_every_option(command, capsys):
 
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory):
-    """Store a model of random weights and smallest size."""
-    import jax
-
-    from tpc_jax.animators.tiny import TinyConfig, networks
-    from tpc_jax.model import params as P
-    from tpc_jax.model.checkpoint import save_checkpoint
-
-    config = TinyConfig.from_dict(SMALL)
-    key = jax.random.key(0)
-    params = {
-        name: jax.tree.map(lambda s: 0.05 * jax.random.normal(key, s.shape), network.spec)
-        for name, network in networks(config).items()
-    }
-    assert P.count(params["unet"]) < 100_000
+    """Store a model of random weights whose windows are shorter than the motion."""
+    config = dataclasses.replace(small_config(), window_length=3, window_overlap=1)
     path = tmp_path_factory.mktemp("model") / "small"
-    save_checkpoint(path, {"animator": "tiny", **config.to_dict()}, params)
+    save_checkpoint(path, {"animator": "tiny", **config.to_dict()}, random_params(config))
     return path
-
-
-SMALL = {
-    "image_size": 16,
-    "vae": {
-        "latent_channels": 4, "block_out_channels": [8], "layers_per_block": 1,
-        "norm_num_groups": 4, "patch_size": 4,
-    },
-    "unet": {
-        "in_channels": 4, "out_channels": 4, "block_out_channels": [8, 16], "layers_per_block": 1,
-        "attention_levels": [True, True], "num_heads": 2, "cross_attention_dim": None,
-        "norm_num_groups": 4, "motion": {"num_heads": 2, "norm_num_groups": 4},
-    },
-    "pose_net": {"block_out_channels": [4, 8, 8], "out_channels": 8},
-    "window_length": 3,
-    "window_overlap": 1,
-}  # fmt: skip
 
 
 def test_animate_with_a_stored_model(inputs, small_model, tmp_path):

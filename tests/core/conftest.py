@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def strict_numerics():
+def strict_numerics(full_optimization):
     with (
         jax.enable_x64(True),
         jax.numpy_dtype_promotion("strict"),

@@ -1,4 +1,4 @@
-"""A denoiser of two levels with motion, its encoder, inputs, and quick compilation."""
+"""A denoiser of two levels with motion, its encoder, and inputs."""
 
 import dataclasses
 import functools
@@ -29,9 +29,6 @@ WITH_CONTEXT = dataclasses.replace(
 )
 BATCH, FRAMES, SIZE = 2, 3, (4, 6)
 HIDDEN, SHOWN = jnp.uint32(0), jnp.uint32(1)
-
-# These run for milliseconds and compile for seconds: skip what makes programs fast.
-compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def normal(seed: int, *shape: int):

@@ -1,6 +1,7 @@
 """The position table of small networks."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ def params():
     return P.initialize(UNet, PLACED, key=jax.random.key(0))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def run(config, params, latents=LATENTS):
     return P.bind(P.abstract(UNet, config), params)(latents, jnp.zeros(1))
 

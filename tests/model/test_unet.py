@@ -17,7 +17,6 @@ from small_networks import (
     SIZE,
     TIMES,
     WITH_CONTEXT,
-    compiled,
     encoder,
     normal,
     numbers,
@@ -34,14 +33,14 @@ def params():
     return numbers(unet())
 
 
-@compiled
+@jax.jit
 def read(params, latents, times, pose, references):
     return P.bind(unet(), params)(latents, times, pose=pose, references=references)
 
 
 @pytest.fixture(scope="module")
 def plain():
-    @compiled
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def call(params, latents, times, pose):
         return P.bind(unet(), params)(latents, times, pose=pose)
@@ -64,13 +63,13 @@ def test_both_rows_of_guidance_are_two_calls(params, plain, reads):
     shapes = [(*SIZE, 8), (*SIZE, 8), (2, 3, 8), (2, 3, 12), (2, 3, 12)]
     residuals = tuple(normal(i, BATCH * FRAMES, *shape) for i, shape in enumerate(shapes))
 
-    @compiled
+    @jax.jit
     def both(params):
         return P.bind(unet(), params).without_and_with(
             LATENTS, TIMES, pose=POSE, references=parts, residuals=residuals
         )
 
-    @compiled
+    @jax.jit
     def one(params, references):
         return P.bind(unet(), params)(
             LATENTS, TIMES, pose=POSE, references=references, residuals=residuals
@@ -102,7 +101,7 @@ def test_frames_of_a_window_influence_each_other(params, plain):
 
 
 def test_gradients_are_finite_and_reach_every_parameter(params):
-    @compiled
+    @jax.jit
     def gradients(params, times):
         def loss(params):
             denoise = P.bind(unet(), params)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import compiled, normal, numbers
+from small_networks import normal, numbers
 
 from tpc_jax.model import params as P
 from tpc_jax.model.config import PoseNetConfig, VAEConfig
@@ -43,7 +43,7 @@ def test_folding_pixels(size):
 
 
 def test_sizes_scale_and_precision(network, params):
-    @compiled
+    @jax.jit
     def call(params, images):
         vae = P.bind(network, params)
         latents = vae.encode(images)
@@ -60,7 +60,7 @@ def test_sizes_scale_and_precision(network, params):
 def test_a_fresh_pose_net_changes_nothing():
     config = PoseNetConfig(block_out_channels=(4, 6), out_channels=10)
 
-    @compiled
+    @jax.jit
     def fresh(key, pose):
         return P.bind(P.abstract(PoseNet, config), P.initialize(PoseNet, config, key=key))(pose)
 

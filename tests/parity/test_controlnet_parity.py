@@ -1,7 +1,6 @@
 """ControlNet against diffusers."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -111,10 +110,12 @@ def test_the_condition_can_be_embedded_beforehand(pair):
 
 
 def test_a_new_controlnet_changes_nothing():
-    params = P.initialize(ControlNet, CONFIG, key=jax.random.key(0))
-    network = P.abstract(ControlNet, CONFIG)
-    args = [jnp.asarray(x) for x in inputs(images=1)]
-    for residual in compiled(lambda p, *a: P.bind(network, p)(*a))(params, *args):
+    @compiled
+    def fresh(key, *args):
+        network = P.abstract(ControlNet, CONFIG)
+        return P.bind(network, P.initialize(ControlNet, CONFIG, key=key))(*args)
+
+    for residual in fresh(jax.random.key(0), *inputs(images=1)):
         np.testing.assert_array_equal(residual, 0.0)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from command_line import command_line, fails
 from small_models import random_like, small_model
 
 from tpc_jax import cli
@@ -54,8 +55,8 @@ def inputs(tmp_path_factory):
 def arguments(inputs, out, *more, splits=("rotation",), **changes):
     options = {"data": "synthetic", "model": inputs / "model", "out": out, "methods": METHODS}
     options |= {"steps": 1, "videos": 1, **changes}
-    pairs = [str(x) for name, value in options.items() for x in (f"--{name}", value)]
-    return ["evaluate", *pairs, "--split", *(str(inputs / f"{s}.json") for s in splits), *more]
+    options["split"] = [inputs / f"{split}.json" for split in splits]
+    return [*command_line("evaluate", options), *more]
 
 
 @pytest.fixture(scope="module")
@@ -206,12 +207,7 @@ def test_bad_input_ends_as_one_line(inputs, finished, tmp_path, capsys):
         ({"splits": ("rotation", "rotation")}, "two manifests have one file name"),
         ({"out": finished, "seed": 3}, "results of another study (seed differ)"),
     ):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(arguments(inputs, **{"out": out, **change}))
-        assert ended.value.code == 2
-        error = capsys.readouterr().err.splitlines()[-1]
-        assert error.startswith("tpc-jax: ")
-        assert words in error
+        fails(arguments(inputs, **{"out": out, **change}), capsys, words)
     assert not out.exists()
 
 
@@ -229,9 +225,7 @@ def test_lpips(inputs, tmp_path, capsys):
         ([], "lpips differ"),
         (["--lpips", inputs / "model"], "no feature network"),
     ):
-        with pytest.raises(SystemExit):
-            cli.main([*line, *map(str, more)])
-        assert words in capsys.readouterr().err
+        fails([*line, *map(str, more)], capsys, words)
 
 
 def test_pairs_without_keypoints(inputs, tmp_path, capsys, monkeypatch):

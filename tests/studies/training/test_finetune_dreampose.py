@@ -2,10 +2,9 @@
 
 import csv
 import dataclasses
-import subprocess
 import sys
-from pathlib import Path
 
+import finetune_dreampose
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,6 @@ from tpc_jax.model.checkpoint import save_checkpoint
 from tpc_jax.studies.training.config import StageConfig
 from tpc_jax.studies.training.dreampose import FinetuneConfig, denoiser_loss, finetune, make_batches
 
-ROOT = Path(__file__).parents[3]
 STAGE = StageConfig(steps=40, clips=4, frames=1, learning_rate=3e-3, ema_decay=0.5)
 CONFIG = FinetuneConfig(
     denoiser=STAGE, decoder=dataclasses.replace(STAGE, steps=25), crop_pixels=3, save_every=40
@@ -110,7 +108,7 @@ def test_what_is_hidden_does_not_count(person):
     assert loss(jax.tree.map(jnp.asarray, changed)) != shown != first
 
 
-def test_the_script(person, tmp_path):
+def test_the_script(person, tmp_path, monkeypatch, capsys):
     animator, params = small_dreampose()
     save_checkpoint(
         tmp_path / "model", {"animator": "dreampose", **animator.config.to_dict()}, params
@@ -126,10 +124,11 @@ def test_the_script(person, tmp_path):
         "runs": "runs", "config": "short.toml",
     }  # fmt: skip
     line = [part for name, file in words.items() for part in (f"--{name}", str(tmp_path / file))]
-    command = [sys.executable, str(ROOT / "scripts/finetune_dreampose.py"), *line]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=300)
+    monkeypatch.setattr(sys, "argv", ["finetune_dreampose.py", *line])
+    finetune_dreampose.main()
     loaded, _ = load_animator(tmp_path / "out")
     assert loaded == animator
-    again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
+    with pytest.raises(SystemExit) as stopped:
+        finetune_dreampose.main()
+    assert stopped.value.code == 2
+    assert "exists already" in capsys.readouterr().err

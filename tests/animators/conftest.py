@@ -1,3 +1,0 @@
-from small_models import quick_compilation
-
-__all__ = ["quick_compilation"]

@@ -8,18 +8,14 @@ from typing import Literal
 import jax
 import numpy as np
 
-from convert.configs import schedule_config, unet_config, vae_config, vision_config
-from convert.controlnet import CONTROLNET
-from convert.core import Conversion, Part
-from convert.inputs import Inputs
-from convert.read import Source, inside
-from convert.rules import Rule, ignore
-from convert.temporal import TEMPORAL
-from convert.unet import UNET
-from convert.vae import VAE
-from convert.vision import VISION
 from tpc_jax.animators.disco import DiscoConfig, networks, null_tokens
 from tpc_jax.animators.tokens import CONTEXT, NULL
+from tpc_jax.convert.configs import schedule_config, unet_config, vae_config, vision_config
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.read import Source, inside
+from tpc_jax.convert.rules import Rule, ignore
+from tpc_jax.convert.tables import CONTROLNET, TEMPORAL, UNET, VAE, VISION
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import ControlNetConfig, UNetConfig
 from tpc_jax.model.params import Params

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.adapter import ADAPTER
-from convert.configs import schedule_config, unet_config, vae_config, vision_config
-from convert.core import Conversion, Part
-from convert.folders import NETWORK_STEMS, TEXT_STEMS
-from convert.inputs import Inputs
-from convert.read import Source
-from convert.unet import UNET
-from convert.vae import VAE
-from convert.vision import vision_tower
 from tpc_jax.animators.dreampose import DreamPoseConfig, networks, stored_null_tokens
 from tpc_jax.animators.tokens import CONTEXT, NULL
+from tpc_jax.convert.configs import schedule_config, unet_config, vae_config, vision_config
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.read import Source
+from tpc_jax.convert.tables import ADAPTER, UNET, VAE, vision_tower
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import AdapterConfig, VAEConfig
 from tpc_jax.model.params import Params

@@ -7,24 +7,21 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from convert.configs import (
+from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateConfig, networks
+from tpc_jax.convert.configs import (
     Settings,
+    check_positions,
     controlnet_config,
     motion_config,
     text_config,
     unet_config,
     vae_config,
 )
-from convert.controlnet import CONTROLNET
-from convert.core import Conversion, Part
-from convert.folders import NETWORK_STEMS, TEXT_STEMS
-from convert.inputs import Inputs
-from convert.motion import MOTION, check_positions
-from convert.rules import ignore
-from convert.text import TEXT
-from convert.unet import UNET, appearance_encoder
-from convert.vae import VAE
-from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateConfig, networks
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.rules import ignore
+from tpc_jax.convert.tables import CONTROLNET, MOTION, TEXT, UNET, VAE, appearance_encoder
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.config import MotionConfig, TextConfig

@@ -5,29 +5,27 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.configs import (
+from tpc_jax.animators.animateanyone import (
+    AnimateAnyoneAnimator,
+    AnimateAnyoneConfig,
+    published_motion,
+    published_schedule,
+)
+from tpc_jax.convert.configs import (
+    check_positions,
     motion_config,
+    pose_net_config,
     schedule_config,
     unet_config,
     vae_config,
     vision_config,
 )
-from convert.core import Conversion, Part
-from convert.folders import NETWORK_STEMS, TEXT_STEMS
-from convert.inputs import Inputs
-from convert.motion import MOTION, check_positions
-from convert.pose_net import POSE_NET, pose_net_config
-from convert.read import Source
-from convert.rules import Rule, ignore
-from convert.unet import UNET, appearance_encoder
-from convert.vae import VAE
-from convert.vision import VISION
-from tpc_jax.animators.animateanyone import (
-    AnimateAnyoneConfig,
-    networks,
-    published_motion,
-    published_schedule,
-)
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.read import Source
+from tpc_jax.convert.rules import Rule, ignore
+from tpc_jax.convert.tables import MOTION, POSE_NET, UNET, VAE, VISION, appearance_encoder
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import UNetConfig
 from tpc_jax.sampler.schedule import ScheduleConfig
@@ -78,7 +76,7 @@ def describe_model(
     )
     _check_agreement(config, sd15, weights)
     try:
-        described = networks(config)
+        described = AnimateAnyoneAnimator(config).networks()
     except ValueError as error:
         raise UserError(f"{sd15 / 'unet'}: {str(error).splitlines()[0]}") from error
     for source in (spatial, motion):

@@ -1,19 +1,25 @@
 """Published configurations, translated into ours; what our networks cannot do is refused."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from tpc_jax.convert.read import Source
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import (
     ControlNetConfig,
     MotionConfig,
+    PoseNetConfig,
     TextConfig,
     UNetConfig,
     VAEConfig,
     VisionConfig,
 )
+from tpc_jax.model.motion import position_table
 from tpc_jax.sampler.schedule import ScheduleConfig
 
 # Settings with the only value that our networks know; older files leave most of them out.
@@ -74,6 +80,8 @@ _MOTION_FIXED = {
     "temporal_position_encoding": True,
     "temporal_attention_dim_div": 1,
 }
+# Half precision stores the table of positions with errors up to 0.004.
+_POSITIONS_TOLERANCE = 5e-3
 _VIDEO_FIXED = {
     "use_motion_module": True,
     "unet_use_cross_frame_attention": False,
@@ -266,6 +274,47 @@ def motion_config(settings: Settings, levels: int) -> MotionConfig:
         max_frames=motion["temporal_position_encoding_max_len"],
         use_mid_block=video.get("motion_module_mid_block", False),
     )
+
+
+def check_positions(config: MotionConfig, motion: Source) -> None:
+    """Check stored tables of positions against the ones that the denoiser computes.
+
+    Raises:
+        UserError: A table has another length or other numbers.
+    """
+    rows = config.max_frames
+    for name, tensor in motion.tensors.items():
+        if not name.endswith("pos_encoder.pe"):
+            continue
+        shape = (1, rows, tensor.shape[-1])
+        if tensor.shape != shape:
+            raise UserError(
+                f"{motion.path}: {name} has shape {tensor.shape} where {shape} was expected; "
+                "give the matching file by --inference-config"
+            )
+        table = np.asarray(tensor.read(), np.float32)[0]
+        if not np.abs(table - position_table(*shape[1:])).max() <= _POSITIONS_TOLERANCE:
+            raise UserError(f"{motion.path}: {name} is not the usual table of sines; not supported")
+
+
+def pose_net_config(source: Source) -> PoseNetConfig:
+    """Read the sizes of a pose guider off its weights, for no config of it is published.
+
+    Raises:
+        UserError: The weights are not those of a pose guider.
+    """
+
+    def kernel(name: str) -> tuple[int, ...]:
+        tensor = source.tensors.get(f"{name}.weight")
+        if tensor is None or len(tensor.shape) != 4:
+            raise UserError(f"{source.path}: not a pose guider: no kernel {name}.weight in it")
+        return tensor.shape
+
+    blocks = sum(bool(re.fullmatch(r"blocks\.\d+\.weight", name)) for name in source.tensors)
+    first = kernel("conv_in")
+    # Every second block widens and halves.
+    widths = [first[0], *(kernel(f"blocks.{index}")[0] for index in range(1, blocks, 2))]
+    return PoseNetConfig(first[1], tuple(widths), kernel("conv_out")[0])
 
 
 def _attention_levels(settings: Settings, name: str) -> tuple[bool, ...]:

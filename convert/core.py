@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from convert.folders import describe
-from convert.read import Source, Tensor
-from convert.rules import Rule, Target, misfits, resolve, transform
 from tpc_jax import __version__
+from tpc_jax.convert.folders import describe
+from tpc_jax.convert.read import Source, Tensor
+from tpc_jax.convert.rules import Rule, Target, misfits, resolve, transform
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import write_json
 from tpc_jax.model import params as P

@@ -8,18 +8,15 @@ from typing import Literal
 import jax
 import numpy as np
 
-from convert.configs import schedule_config, unet_config, vae_config, vision_config
-from convert.controlnet import CONTROLNET
-from convert.core import Conversion, Part
-from convert.inputs import Inputs
-from convert.read import Source, inside
-from convert.rules import Rule, ignore
-from convert.temporal import TEMPORAL
-from convert.unet import UNET
-from convert.vae import VAE
-from convert.vision import VISION
-from tpc_jax.animators.disco import DiscoConfig, networks, null_tokens
-from tpc_jax.animators.tokens import CONTEXT, NULL
+from tpc_jax.animators.base import CONTEXT
+from tpc_jax.animators.disco import DiscoAnimator, DiscoConfig
+from tpc_jax.animators.tokens import NULL
+from tpc_jax.convert.configs import schedule_config, unet_config, vae_config, vision_config
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.read import Source, inside
+from tpc_jax.convert.rules import Rule, ignore
+from tpc_jax.convert.tables import CONTROLNET, TEMPORAL, UNET, VAE, VISION
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import ControlNetConfig, UNetConfig
 from tpc_jax.model.params import Params
@@ -66,8 +63,8 @@ def describe_model(
     is_temporal = any(".tem_conv." in name for name in source.tensors)
     config = dataclasses.replace(
         _config(inputs, variations, sources, is_temporal),
-        guidance_scale=_GUIDANCE[recipe],
-        image_size=image_size,
+        guidance_scale=(_GUIDANCE[recipe],),
+        image_size=(image_size, image_size),
         window_length=window_length or (16 if is_temporal else 8),
     )
     temporal = TEMPORAL if is_temporal else ()
@@ -80,11 +77,12 @@ def describe_model(
     parts = [Part(name, [(sources[name], table)]) for name, table in rules.items()]
     projection = inside(source, _PROJECTION)
     tower = [(sources["image_encoder"], _TOWER), (projection, _OWN_PROJECTION)]
+    animator = DiscoAnimator(config)
     return Conversion(
         config={"animator": "disco", **config.to_dict()},
-        networks=networks(config),
+        networks=animator.networks(),
         parts=[*parts, Part("image_encoder", tower)],
-        computed={f"{CONTEXT}.{NULL}": _null(config, recipe)},
+        computed={f"{CONTEXT}.{NULL}": _null(animator, recipe)},
         inputs=inputs.files,
     )
 
@@ -143,14 +141,14 @@ def _pose_controlnet(source: Source, unet: UNetConfig) -> ControlNetConfig:
     return ControlNetConfig(unet, condition_channels=levels)
 
 
-def _null(config: DiscoConfig, recipe: Recipe):
+def _null(animator: DiscoAnimator, recipe: Recipe):
     """Return the function that computes the unconditional tokens."""
 
     def compute(load: Callable[[str], Params]) -> np.ndarray:
         if recipe == "no-cfg":
-            return np.zeros(networks(config)[CONTEXT].spec[NULL].shape, np.float32)
+            return np.zeros(animator.networks()[CONTEXT].spec[NULL].shape, np.float32)
         params = {"image_encoder": load("image_encoder")}
         with jax.default_device(jax.devices("cpu")[0]):
-            return np.asarray(jax.jit(lambda params: null_tokens(config, params))(params))
+            return np.asarray(jax.jit(animator.null_tokens)(params))
 
     return compute

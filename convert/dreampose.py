@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.adapter import ADAPTER
-from convert.configs import schedule_config, unet_config, vae_config, vision_config
-from convert.core import Conversion, Part
-from convert.folders import NETWORK_STEMS, TEXT_STEMS
-from convert.inputs import Inputs
-from convert.read import Source
-from convert.unet import UNET
-from convert.vae import VAE
-from convert.vision import vision_tower
-from tpc_jax.animators.dreampose import DreamPoseConfig, networks, stored_null_tokens
-from tpc_jax.animators.tokens import CONTEXT, NULL
+from tpc_jax.animators.base import CONTEXT
+from tpc_jax.animators.dreampose import DreamPoseAnimator, DreamPoseConfig
+from tpc_jax.animators.tokens import NULL
+from tpc_jax.convert.configs import schedule_config, unet_config, vae_config, vision_config
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.read import Source
+from tpc_jax.convert.tables import ADAPTER, UNET, VAE, vision_tower
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import AdapterConfig, VAEConfig
 from tpc_jax.model.params import Params
@@ -64,11 +62,12 @@ def describe_model(
         "image_encoder": vision_tower(config.image_encoder),
         "vae": VAE,
     }
+    animator = DreamPoseAnimator(config)
     return Conversion(
         config={"animator": "dreampose", **config.to_dict()},
-        networks=networks(config),
+        networks=animator.networks(),
         parts=[Part(name, [(sources[name], table)]) for name, table in rules.items()],
-        computed={f"{CONTEXT}.{NULL}": _null(config)},
+        computed={f"{CONTEXT}.{NULL}": _null(animator)},
         inputs=inputs.files,
     )
 
@@ -112,11 +111,11 @@ def _shape(source: Source, name: str, rank: int) -> tuple[int, ...]:
     return tensor.shape
 
 
-def _null(config: DreamPoseConfig):
+def _null(animator: DreamPoseAnimator):
     """Return the function that computes the tokens of the empty picture."""
 
     def compute(load: Callable[[str], Params]) -> np.ndarray:
         params = {name: load(name) for name in ("image_encoder", "adapter", "vae")}
-        return stored_null_tokens(config, params)
+        return animator.stored_null_tokens(params)
 
     return compute

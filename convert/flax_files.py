@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import ml_dtypes  # registers bfloat16 with NumPy  # noqa: F401
 import numpy as np
 
-from convert.read import Source, Tensor, read_span, reading
+from tpc_jax.convert.read import Source, Tensor, read_span, reading
 
 _EXTENSION_SIZES = {0xC7: ">B", 0xC8: ">H", 0xC9: ">I"}
 _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from convert.read import damaged, reading
+from tpc_jax.convert.read import damaged, reading
 from tpc_jax.errors import UserError
 
 # Names that diffusers and transformers give to weights.

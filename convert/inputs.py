@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.configs import Settings
-from convert.folders import find_weights, read_settings
-from convert.read import Source, open_source
+from tpc_jax.convert.configs import Settings
+from tpc_jax.convert.folders import find_weights, read_settings
+from tpc_jax.convert.read import Source, open_source
 
 
 class Inputs:

@@ -7,24 +7,21 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from convert.configs import (
+from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.convert.configs import (
     Settings,
+    check_positions,
     controlnet_config,
     motion_config,
     text_config,
     unet_config,
     vae_config,
 )
-from convert.controlnet import CONTROLNET
-from convert.core import Conversion, Part
-from convert.folders import NETWORK_STEMS, TEXT_STEMS
-from convert.inputs import Inputs
-from convert.motion import MOTION, check_positions
-from convert.rules import ignore
-from convert.text import TEXT
-from convert.unet import UNET, appearance_encoder
-from convert.vae import VAE
-from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateConfig, networks
+from tpc_jax.convert.core import Conversion, Part
+from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.rules import ignore
+from tpc_jax.convert.tables import CONTROLNET, MOTION, TEXT, UNET, VAE, appearance_encoder
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.config import MotionConfig, TextConfig
@@ -80,7 +77,7 @@ def describe_model(
     parts.append(Part("unet", [(sources["unet"], UNET), (motion, (*MOTION, *_SPATIAL))]))
     return Conversion(
         config={"animator": "magicanimate", **config.to_dict()},
-        networks=networks(config),
+        networks=MagicAnimateAnimator(config).networks(),
         parts=parts,
         computed={f"context.{EMPTY_PROMPT}": _empty_prompt(config.text_encoder)},
         inputs=inputs.files,
@@ -98,6 +95,7 @@ def _config(
     encoder = settings(animate, "magicanimate", "appearance_encoder")
     motion, schedule = _video_settings(inputs, animate, inference_config, spatial)
     autoencoder = vae_config(settings(vae, "vae", "."))
+    side = spatial.get("sample_size", 64) * autoencoder.downscale
     config = MagicAnimateConfig(
         vae=autoencoder,
         unet=unet_config(spatial, motion=motion, norm_over_frames=True, reads="midup"),
@@ -105,7 +103,7 @@ def _config(
         appearance_encoder=unet_config(encoder, reads="midup"),
         text_encoder=text_config(settings(sd15, "sd15", "text_encoder")),
         schedule=schedule,
-        image_size=spatial.get("sample_size", 64) * autoencoder.downscale,
+        image_size=(side, side),
     )
     _check_agreement(config, sd15, animate)
     return dataclasses.replace(config, context_tokens=config.text_encoder.max_tokens)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from convert.read import Source, Tensor, damaged, read_span, reading
+from tpc_jax.convert.read import Source, Tensor, damaged, read_span, reading
 from tpc_jax.errors import UserError
 
 ZIP_MAGIC = b"PK\x03\x04"

@@ -109,8 +109,8 @@ def inside(source: Source, prefix: str) -> Source:
 
 
 def _reader(path: Path) -> Callable[[Path], Source]:
-    from convert.flax_files import read_msgpack
-    from convert.pickles import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_zip
+    from tpc_jax.convert.flax_files import read_msgpack
+    from tpc_jax.convert.pickles import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_zip
 
     with reading(path), path.open("rb") as file:
         start = file.read(64)

@@ -1,7 +1,7 @@
 """Rules that turn a published state dict into the parameters of one of our networks.
 
-Names and shapes are matched first, by `plan`, so that every fault is known before a single number
-is read; afterwards tensors can be taken over one at a time with `transform`.
+Names and shapes are matched first, by `resolve` and `misfits`, so that every fault is known before
+a single number is read; afterwards tensors can be taken over one at a time with `transform`.
 """
 
 import re
@@ -47,18 +47,6 @@ class Target(NamedTuple):
     kind: Kind
 
 
-class Plan(NamedTuple):
-    """A conversion of which names and shapes are known to fit.
-
-    Attributes:
-        targets: The parameter that each source tensor fills.
-        ignored: Source tensors that rules say to ignore.
-    """
-
-    targets: dict[str, Target]
-    ignored: tuple[str, ...]
-
-
 def ignore(pattern: str) -> Rule:
     """Make the rule that source tensors of these names are not wanted."""
     return Rule(pattern, None)
@@ -92,37 +80,6 @@ def find_target(rules: Sequence[Rule], name: str) -> Target | None:
         if match is not None:
             return None if rule.path is None else Target(match.expand(rule.path), rule.kind)
     raise ValueError(f"no rule for {name}")
-
-
-class Misfit(ValueError):
-    """A source does not fit its network.
-
-    Attributes:
-        faults: Everything that is wrong, one line each.
-    """
-
-    def __init__(self, faults: Sequence[str]):
-        super().__init__(f"{len(faults)} faults in the conversion:\n" + "\n".join(faults))
-        self.faults = tuple(faults)
-
-
-def plan(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]], network: Network) -> Plan:
-    """Match source tensors with the parameters of a network, by name and shape alone.
-
-    Args:
-        rules: The rule table of the source's layout.
-        shapes: Shape of every source tensor by name.
-        network: The network to fill.
-
-    Raises:
-        Misfit: With every fault: a source tensor without a rule or parameter, a parameter
-            that is filled twice or not at all, a shape that does not fit.
-    """
-    targets, ignored, faults = resolve(rules, shapes)
-    faults += misfits(targets, shapes, network)
-    if faults:
-        raise Misfit(faults)
-    return Plan(targets, ignored)
 
 
 def resolve(
@@ -170,28 +127,6 @@ def transform(array: np.ndarray, kind: Kind) -> np.ndarray:
     """Return the array, or a view of it, in our order of axes."""
     axes = AXES[kind]
     return array if axes is None else array.transpose(axes)
-
-
-def apply_rules(
-    rules: Sequence[Rule], arrays: Mapping[str, np.ndarray], network: Network
-) -> tuple[dict[str, np.ndarray], Plan]:
-    """Convert a whole state dict.
-
-    Args:
-        rules: The rule table of the source's layout.
-        arrays: Source tensors by name.
-        network: The network to fill.
-
-    Returns:
-        The parameters by dotted path, as views of the source tensors, and the plan that was
-        followed.
-
-    Raises:
-        Misfit: The state dict does not fit; see `plan`.
-    """
-    steps = plan(rules, {name: array.shape for name, array in arrays.items()}, network)
-    flat = {t.path: transform(arrays[name], t.kind) for name, t in steps.targets.items()}
-    return flat, steps
 
 
 def _misfit(

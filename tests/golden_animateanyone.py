@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.animateanyone import describe_model
-from convert.core import convert_model
 from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator
 from tpc_jax.animators.load import LoadedModel, load_animator
+from tpc_jax.convert.animateanyone import describe_model
+from tpc_jax.convert.core import convert_model
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "animateanyone"
 

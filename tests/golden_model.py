@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from convert import disco, dreampose
-from convert.core import convert_model
-from convert.magicanimate import describe_model
+from tpc_jax.convert import disco, dreampose
+from tpc_jax.convert.core import convert_model
+from tpc_jax.convert.magicanimate import describe_model
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "magicanimate"
 

@@ -5,6 +5,7 @@ import sys
 import tyro
 
 from tpc_jax.commands.animation import animate, calibrate, demo, inspect_attention
+from tpc_jax.commands.convert import convert
 from tpc_jax.commands.settings import expand_settings
 from tpc_jax.commands.studies import evaluate, make_split, sensitivity, train
 from tpc_jax.errors import UserError
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
         "sensitivity": sensitivity,
         "make-split": make_split,
         "evaluate": evaluate,
+        "convert": convert,
     }
     line = sys.argv[1:] if arguments is None else arguments
     try:
@@ -33,6 +35,12 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except UserError as error:
         print(f"tpc-jax: {error}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print(
+            "tpc-jax: not enough memory; end other programs or take a machine with more",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("tpc-jax: interrupted; nothing is left half-written", file=sys.stderr)

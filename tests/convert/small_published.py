@@ -9,8 +9,8 @@ import numpy as np
 from published.files import Published, Sizes, save, write
 from published.magicanimate import networks as published
 
-from convert.core import Conversion, plan_parts
-from convert.magicanimate import describe_model
+from tpc_jax.convert.core import Conversion, plan_parts
+from tpc_jax.convert.magicanimate import describe_model
 
 __all__ = ["Published", "Sizes", "published", "save", "write"]
 

@@ -9,11 +9,11 @@ import pytest
 from published import animateanyone
 from small_published import INFERENCE, SMALL, save, write
 
-from convert import core
-from convert.__main__ import main
-from convert.animateanyone import describe_model
-from convert.core import plan_parts
 from tpc_jax.animators.load import load_animator
+from tpc_jax.cli import main
+from tpc_jax.convert import core
+from tpc_jax.convert.animateanyone import describe_model
+from tpc_jax.convert.core import plan_parts
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 
@@ -93,7 +93,7 @@ def change(root: Path, networks, file: str, **tensors):
 
 def test_the_command_makes_a_model_that_loads(original, networks, expected, tmp_path):
     folders = [w for n in FOLDERS for w in (f"--{n.replace('_', '-')}", str(original / n))]
-    main(["animateanyone", *folders, "--out", str(tmp_path / "model")])
+    main(["convert", "animateanyone", *folders, "--out", str(tmp_path / "model")])
     animator, params = load_animator(tmp_path / "model")
     flat = P.flatten(params)
     assert flat.keys() == expected.keys()

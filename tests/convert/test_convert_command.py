@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from small_published import MOTION, TEXT, UNET
 
-from convert import core
-from convert.__main__ import main
 from tpc_jax.animators.load import load_animator
 from tpc_jax.animators.magicanimate import networks
+from tpc_jax.cli import main
+from tpc_jax.convert import core
 from tpc_jax.model import params as P
 from tpc_jax.model.checkpoint import load_params
 from tpc_jax.model.text import TextEncoder, empty_prompt
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 def arguments(download, out, *more):
     names = ("--sd15", "--vae", "--magicanimate")
     pairs = [w for pair in zip(names, download.folders, strict=True) for w in pair]
-    return [str(word) for word in ("magicanimate", *pairs, "--out", out, *more)]
+    return [str(word) for word in ("convert", "magicanimate", *pairs, "--out", out, *more)]
 
 
 def load_whole(folder):
@@ -140,8 +140,8 @@ def test_a_full_disk_is_told_before_anything_is_written(original, tmp_path, monk
 # Runs the command and stands still when the parameters are written, the folder not yet in place.
 HELD = """
 import sys, time
-from convert import core
-from convert.__main__ import main
+from tpc_jax.cli import main
+from tpc_jax.convert import core
 
 def write_and_wait(*args):
     write(*args)

@@ -15,8 +15,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.torch import save_file
 from small_published import ENCODER, MOTION, TEXT, UNET, VAE, save
 
-from convert.folders import find_weights
-from convert.magicanimate import describe_model
+from tpc_jax.convert.folders import find_weights
+from tpc_jax.convert.magicanimate import describe_model
 
 pytestmark = pytest.mark.torch
 

@@ -9,10 +9,10 @@ from published import disco as published_disco
 from published import dreampose as published_dreampose
 from small_published import SMALL, save, write
 
-from convert import disco, dreampose
-from convert.__main__ import main
-from convert.core import plan_parts
 from tpc_jax.animators.load import load_animator
+from tpc_jax.cli import main
+from tpc_jax.convert import disco, dreampose
+from tpc_jax.convert.core import plan_parts
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 
@@ -41,14 +41,14 @@ def dreampose_line(root, out, **changes):
         "adapter": root / published_dreampose.ADAPTER_FILE, "out": out, **changes,
     }  # fmt: skip
     pairs = [word for name, file in files.items() for word in (f"--{name}", str(file))]
-    return ["dreampose", *pairs, *SIZE]
+    return ["convert", "dreampose", *pairs, *SIZE]
 
 
 def disco_line(root, out, *more, weights=None):
     weights = root / published_disco.DISCO_FILE if weights is None else weights
     names = {"variations": root / "variations", "disco": weights, "out": out}
     pairs = [word for name, file in names.items() for word in (f"--{name}", str(file))]
-    return ["disco", *pairs, "--image-size", str(SIDE), *more]
+    return ["convert", "disco", *pairs, "--image-size", str(SIDE), *more]
 
 
 def test_dreampose(downloads, tmp_path, capsys):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from convert import feature_networks
-from convert.__main__ import main
-from convert.feature_networks import FEATURE_NETWORKS, describe_feature_network
-from convert.rules import apply_rules
+from tpc_jax.cli import main
+from tpc_jax.convert import feature_networks
+from tpc_jax.convert.feature_networks import FEATURE_NETWORKS, describe_feature_network
 from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import load_feature_network
 from tpc_jax.metrics.networks.store import LoadedNetwork
@@ -19,6 +18,7 @@ from tpc_jax.model import params as P
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 import torch_features as T
+from torch_oracles import convert_flat
 
 pytestmark = pytest.mark.torch
 
@@ -58,7 +58,7 @@ def small(monkeypatch):
 def arguments(name, paths, out):
     options = OPTIONS.get(name, ("weights",))
     pairs = [word for o, path in zip(options, paths, strict=True) for word in (f"--{o}", path)]
-    return [str(word) for word in (name.replace("_", "-"), *pairs, "--out", out)]
+    return [str(word) for word in ("convert", name.replace("_", "-"), *pairs, "--out", out)]
 
 
 @pytest.mark.parametrize("name", FEATURE_NETWORKS)
@@ -69,7 +69,7 @@ def test_files_become_a_network_that_loads(name, tmp_path, small, capsys):
     loaded = load_feature_network(tmp_path / "out", name)
     assert isinstance(loaded, LoadedNetwork)
     rules = [rule for table in FEATURE_NETWORKS[name] for rule in table]
-    expected, _ = apply_rules(rules, tensors, loaded.network)
+    expected = convert_flat(rules, tensors, loaded.network)
     flat = P.flatten(loaded.params)
     assert flat.keys() == expected.keys()
     for path, array in expected.items():

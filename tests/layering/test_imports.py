@@ -15,7 +15,8 @@ FLOW = (
 ORDER = (
     *FLOW,
     *("animators", "metrics", "studies.people", "studies.datasets", "studies.training"),
-    *("animate", "report", "studies.evaluation", "studies", "commands", "cli"),
+    *("animate", "report", "studies.evaluation", "studies", "convert", "commands", "cli"),
+    "convert.__main__",  # the entry of a checkout
 )
 # Imported from anywhere, importing only each other.
 SHARED = ("_types", "_numerics", "_version", "errors")
@@ -23,6 +24,7 @@ SHARED = ("_types", "_numerics", "_version", "errors")
 NARROWER = {
     "metrics": FLOW,
     "studies.people": ("io", "pose", "procrustes", "warp"),
+    "convert": (*FLOW, "animators", "metrics"),
     "studies.datasets": ("io", "pose", "procrustes", "warp", "metrics", "studies.people"),
 }
 # `import tpc_jax` gives the calibration core, so the package root stands where that ends.
@@ -109,12 +111,21 @@ def script_violations(path: str, source: str) -> list[str]:
 
 
 def python_files(folder: str) -> list[str]:
+    """List modules by path; links are not followed."""
     return sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", python_files("tpc_jax"))
 def test_the_package_imports_only_to_the_left(path):
     assert violations(path, (ROOT / path).read_text()) == []
+
+
+@pytest.mark.parametrize("path", python_files("convert"))
+def test_the_converter_is_a_stage_of_the_package(path):
+    """Its folder stands beside the package, in which there is a link to it."""
+    inside = ROOT / "tpc_jax" / path
+    assert inside.samefile(ROOT / path)
+    assert violations(f"tpc_jax/{path}", inside.read_text()) == []
 
 
 @pytest.mark.parametrize("path", python_files("scripts"))
@@ -136,6 +147,8 @@ ALLOWED = [
     ("tpc_jax/metrics/image.py", "from tpc_jax.warp import sample"),
     ("tpc_jax/animate.py", "from tpc_jax import calibrate_reference, animators"),
     ("tpc_jax/cli.py", "from tpc_jax import __version__, animate"),
+    ("tpc_jax/convert/disco.py", "from tpc_jax.animators.disco import networks"),
+    ("tpc_jax/commands/convert.py", "from tpc_jax.convert.core import convert_model"),
     ("tpc_jax/__init__.py", "from tpc_jax.calibrate import calibrate"),
     ("tpc_jax/_numerics.py", "import jax\nfrom tpc_jax._types import Keypoints"),
 ]
@@ -165,6 +178,10 @@ FORBIDDEN = [
     ("tpc_jax/metrics/image.py", "from skimage.metrics import structural_similarity"),
     ("tpc_jax/cli.py", "from scripts import animate"),
     ("tpc_jax/animators/tiny.py", "from convert.rules import Rule"),
+    ("tpc_jax/animators/tiny.py", "from tpc_jax.convert.rules import Rule"),
+    ("tpc_jax/convert/read.py", "from convert.rules import Rule"),
+    ("tpc_jax/convert/core.py", "from tpc_jax.animate import animate"),
+    ("tpc_jax/convert/core.py", "from tpc_jax.studies.training import loop"),
     ("tpc_jax/utils.py", "import jax"),
 ]
 
@@ -204,3 +221,25 @@ def test_importing_the_package_loads_no_heavy_library(run_python):
 
 def test_the_probe_sees_a_loaded_library(run_python):
     assert run_python(f"import cv2; {PROBE}").strip() == "['cv2']"
+
+
+# The root imports JAX, which is no matter of the commands, so an empty one stands in for it.
+HELP = """
+import sys, types
+root = sys.modules["tpc_jax"] = types.ModuleType("tpc_jax")
+root.__path__ = ["tpc_jax"]
+from tpc_jax.cli import main
+try:
+    main(sys.argv[1:] + WORDS)
+except SystemExit:
+    print(sorted({"jax", "flax", "cv2", "torch", "tpc_jax.convert"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["convert", "--help"], ["convert", "disco", "--help"]]
+)
+def test_help_loads_neither_heavy_libraries_nor_the_converter(run_python, words):
+    printed = run_python(HELP.replace("WORDS", repr(words)))
+    assert printed.startswith("usage: tpc-jax")
+    assert printed.splitlines()[-1] == "[]"

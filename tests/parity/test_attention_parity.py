@@ -19,7 +19,7 @@ from torch_oracles import (
     tensor,
 )
 
-from convert.unet import UNET
+from tpc_jax.convert.tables import UNET
 from tpc_jax.model import attention
 from tpc_jax.model.attention import Attention, ReferenceTokens, attend
 from tpc_jax.model.transformer import SpatialTransformer, TransformerBlock

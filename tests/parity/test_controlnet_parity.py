@@ -13,12 +13,12 @@ from torch_oracles import (
     compiled,
     convert,
     numbers,
+    plan,
     randomized,
     tensor,
 )
 
-from convert.controlnet import CONTROLNET
-from convert.rules import plan
+from tpc_jax.convert.tables import CONTROLNET
 from tpc_jax.model import params as P
 from tpc_jax.model.config import ControlNetConfig, MotionConfig, UNetConfig
 from tpc_jax.model.controlnet import ControlNet
@@ -125,7 +125,7 @@ def test_the_published_controlnet_is_covered():
     network = P.abstract(ControlNet, ControlNetConfig())
     shapes = {name: tuple(t.shape) for name, t in theirs.state_dict().items()}
     done = plan(CONTROLNET, shapes, network)
-    assert len(done.targets) == 340
+    assert len(done.fillings) == 340
     assert done.ignored == ()
     assert P.count(network.spec) == 361_279_120
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 import torch_features as T
-from torch_oracles import assert_close, compiled, convert, numbers
+from torch_oracles import assert_close, compiled, convert, numbers, plan
 
-from convert.feature_networks import FEATURE_NETWORKS
-from convert.rules import apply_rules, plan
+from tpc_jax.convert.feature_networks import FEATURE_NETWORKS
+from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import feature_network
 from tpc_jax.metrics.networks.layers import inner_average_pool, zero_bordered_max_pool
 from tpc_jax.model import params as P
@@ -109,7 +109,7 @@ def test_the_published_names_and_shapes_are_covered(name):
     rules = [rule for table in FEATURE_NETWORKS[name] for rule in table]
     network = feature_network(name)
     done = plan(rules, shapes, network)
-    assert len(done.targets) == len(P.flatten(network.spec))
+    assert len(done.fillings) == len(P.flatten(network.spec))
     assert {n.rsplit(".", 1)[1] for n in done.ignored if "bn" in n} <= {"num_batches_tracked"}
 
 
@@ -119,10 +119,10 @@ def test_the_tables_are_strict(name):
     state, network = numbers(make(32)), feature_network(name, 32)
     (rules,) = FEATURE_NETWORKS[name]
     missing = next(key for key in state if key.endswith("running_mean"))
-    with pytest.raises(ValueError, match="nothing fills"):
-        apply_rules(rules, {k: v for k, v in state.items() if k != missing}, network)
-    with pytest.raises(ValueError, match=r"no rule for surplus"):
-        apply_rules(rules, state | {"surplus.weight": np.zeros(3)}, network)
+    with pytest.raises(UserError, match="nothing fills"):
+        plan(rules, {k: v for k, v in state.items() if k != missing}, network)
+    with pytest.raises(UserError, match=r"no rule for surplus"):
+        plan(rules, state | {"surplus.weight": np.zeros(3)}, network)
 
 
 def test_i3d_max_pool_pads_with_zeros():

@@ -10,8 +10,8 @@ from golden import Golden
 from golden_animateanyone import load_golden
 from torch_oracles import assert_close, compiled, convert
 
-from convert.vae import VAE as VAE_RULES
 from tpc_jax.conditioning.clip_pixels import clip_pixels
+from tpc_jax.convert.tables import VAE as VAE_RULES
 from tpc_jax.io.resampling import resize_8bit
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens

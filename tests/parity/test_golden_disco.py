@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 from golden import ConvertedModel, Golden
 from golden_model import convert_golden_disco
-from torch_oracles import assert_close, compiled
+from torch_oracles import assert_close, compiled, convert
 
-from convert.read import inside, open_source
-from convert.rules import apply_rules
-from convert.vision import VISION
 from tpc_jax.animators.disco import combine
 from tpc_jax.conditioning.canvas import fit_images
 from tpc_jax.conditioning.clip_pixels import normalise
 from tpc_jax.conditioning.foreground import foreground, scene
+from tpc_jax.convert.read import inside, open_source
+from tpc_jax.convert.tables import VISION
 from tpc_jax.model import params as P
 
 pytestmark = pytest.mark.slow
@@ -44,8 +43,7 @@ def test_clip_s_own_projection(model):
     source = inside(open_source(DATA.folder / "model.safetensors"), "clip_image_encoder.")
     arrays = {name: tensor.read() for name, tensor in source.tensors.items()}
     network = model.animator.networks["image_encoder"]
-    flat, _ = apply_rules(VISION, arrays, network)
-    params = P.unflatten(network, {path: jnp.asarray(array) for path, array in flat.items()})
+    params = convert(VISION, arrays, network)
     embed = compiled(lambda params, x: P.bind(network, params)(x))
     out = embed(params, jnp.asarray(DATA["clip_pixel_values"]))
     assert_close(out, DATA.raw("clip_image_embeds"), 1e-4)

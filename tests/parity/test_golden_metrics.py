@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from golden import Golden
 
-from convert.feature_networks import I3D, RESNET3D_50
-from convert.rules import find_target, transform
 from tpc_jax import metrics
+from tpc_jax.convert.feature_networks import I3D, RESNET3D_50
+from tpc_jax.convert.rules import find_target, transform
 from tpc_jax.metrics.networks.i3d import MixedBlock, Unit3D
 from tpc_jax.metrics.networks.layers import zero_bordered_max_pool
 from tpc_jax.metrics.networks.resnet3d import Bottleneck

@@ -8,8 +8,8 @@ import pytest
 import torch
 from golden import Golden
 
-from convert.configs import Settings, schedule_config
 from tpc_jax.animators.animateanyone import AnimateAnyoneConfig, published_schedule
+from tpc_jax.convert.configs import Settings, schedule_config
 from tpc_jax.sampler.ddim import ddim_step
 from tpc_jax.sampler.schedule import alphas_cumprod, step_table, timesteps
 

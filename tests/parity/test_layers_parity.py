@@ -12,8 +12,7 @@ import torch
 from flax import nnx
 from torch_oracles import LAYER, assert_close, channels_last, load, randomized, tensor
 
-from convert.unet import UNET
-from convert.vae import VAE
+from tpc_jax.convert.tables import UNET, VAE
 from tpc_jax.model.layers import (
     Downsample,
     ResnetBlock,

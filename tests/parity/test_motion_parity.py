@@ -16,7 +16,7 @@ from torch_oracles import (
     tensor,
 )
 
-from convert.motion import MOTION
+from tpc_jax.convert.tables import MOTION
 from tpc_jax.model.config import MotionConfig, UNetConfig
 from tpc_jax.model.motion import TemporalTransformer, position_table
 

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from torch_oracles import LAYER, assert_close, channels_last, load, randomized
 
-from convert.pose_net import POSE_NET
+from tpc_jax.convert.tables import POSE_NET
 from tpc_jax.model.config import PoseNetConfig
 from tpc_jax.model.pose_net import PoseNet
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from flax import nnx
+from torch_oracles import convert_flat, plan
 
-from convert.rules import Rule, apply_rules, find_target, ignore, layer, plan, transform
-from convert.unet import UNET, appearance_encoder
-from convert.vae import VAE as VAE_RULES
+from tpc_jax.convert.rules import Rule, find_target, ignore, layer, transform
+from tpc_jax.convert.tables import UNET, appearance_encoder
+from tpc_jax.convert.tables import VAE as VAE_RULES
+from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 from tpc_jax.model.motion import TemporalTransformer
@@ -55,12 +57,12 @@ def state():
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_apply_rules(network):
+def test_names_and_axes_change_by_the_rules(network):
     source = state()
-    flat, done = apply_rules(RULES, source, network)
+    flat, done = convert_flat(RULES, source, network), plan(RULES, source, network)
     assert set(flat) == set(P.flatten(network.spec))
     assert done.ignored == ("old.position_ids",)
-    assert done.targets["blocks.1.fc.weight"] == ("layers.1.kernel", "linear")
+    assert done.fillings["blocks.1.fc.weight"].target == ("layers.1.kernel", "linear")
     np.testing.assert_array_equal(flat["layers.1.kernel"], source["blocks.1.fc.weight"].T)
     np.testing.assert_array_equal(flat["norm.scale"], source["norm.weight"])
     np.testing.assert_array_equal(flat["conv.bias"], source["conv.bias"])
@@ -76,8 +78,8 @@ def test_all_faults_are_told_at_once(network):
     source["blocks.1.fc.weight"] = source["blocks.1.fc.weight"][..., None]
     source["blocks.2.fc.bias"] = np.zeros(6)
     source["extra"] = np.zeros(1)
-    with pytest.raises(ValueError, match="5 faults") as caught:
-        apply_rules(RULES, source, network)
+    with pytest.raises(UserError, match="5 faults") as caught:
+        plan(RULES, source, network)
     for text in (
         "nothing fills norm.bias (6,)",
         "conv.weight (4, 2, 5, 3) (conv) does not fit conv.kernel (3, 5, 2, 4)",
@@ -92,8 +94,8 @@ def test_a_parameter_is_filled_once(network):
     source = state()
     source["module.norm.bias"] = source["norm.bias"]
     rules = (*RULES, Rule(r"module\.(norm\.bias)", r"\1"))
-    with pytest.raises(ValueError, match=re.escape("norm.bias and module.norm.bias both fill")):
-        apply_rules(rules, source, network)
+    with pytest.raises(UserError, match=re.escape("norm.bias and module.norm.bias both fill")):
+        plan(rules, source, network)
 
 
 def test_the_first_rule_decides():
@@ -113,8 +115,8 @@ def test_tensors_can_be_taken_one_at_a_time(network):
     """The plan needs shapes only; the result is that of converting everything at once."""
     source = state()
     steps = plan(RULES, {name: array.shape for name, array in source.items()}, network)
-    expected, _ = apply_rules(RULES, source, network)
-    for name, target in steps.targets.items():
+    expected = convert_flat(RULES, source, network)
+    for name, (_, _, target) in steps.fillings.items():
         np.testing.assert_array_equal(transform(source[name], target.kind), expected[target.path])
 
 
@@ -135,7 +137,7 @@ def test_the_published_unet_is_covered(stable_diffusion):
     network = P.abstract(UNet, UNetConfig())
     assert P.count(network.spec) == 859_520_964
     done = plan(UNET, stable_diffusion, network)
-    assert len(done.targets) == len(stable_diffusion) == 686
+    assert len(done.fillings) == len(stable_diffusion) == 686
     assert done.ignored == ()
 
 
@@ -144,8 +146,8 @@ def test_a_complete_unet_serves_as_appearance_encoder(stable_diffusion):
     network = P.abstract(AppearanceEncoder, UNetConfig())
     assert P.count(network.spec) == 857_066_560
     done = plan(appearance_encoder(UNetConfig()), stable_diffusion, network)
-    assert (len(done.targets), len(done.ignored)) == (662, 24)
-    without = {name: shape for name, shape in stable_diffusion.items() if name in done.targets}
+    assert (len(done.fillings), len(done.ignored)) == (662, 24)
+    without = {name: shape for name, shape in stable_diffusion.items() if name in done.fillings}
     assert plan(appearance_encoder(UNetConfig()), without, network).ignored == ()
 
 
@@ -172,4 +174,4 @@ def test_the_published_autoencoder_is_covered():
     )
     network = P.abstract(VAE, VAEConfig())
     assert P.count(network.spec) == 83_653_863
-    assert len(plan(VAE_RULES, shapes, network).targets) == len(shapes) == 248
+    assert len(plan(VAE_RULES, shapes, network).fillings) == len(shapes) == 248

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import torch
 from torch_clip import clip_layers
-from torch_oracles import BLOCK, assert_close, compiled, convert, numbers, randomized
+from torch_oracles import BLOCK, assert_close, compiled, convert, numbers, plan, randomized
 
-from convert.rules import plan
-from convert.text import TEXT
+from tpc_jax.convert.tables import TEXT
 from tpc_jax.model import params as P
 from tpc_jax.model.config import TextConfig
 from tpc_jax.model.text import TextEncoder, empty_prompt
@@ -86,7 +85,7 @@ def test_the_published_encoder_is_covered():
         theirs = ClipText(TextConfig())
     network = P.abstract(TextEncoder, TextConfig())
     shapes = {name: tuple(t.shape) for name, t in theirs.state_dict().items()}
-    assert len(plan(TEXT, shapes, network).targets) == 196
+    assert len(plan(TEXT, shapes, network).fillings) == 196
     assert P.count(network.spec) == 123_060_480
 
 

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch_oracles import BLOCK, LAYER, assert_close, compiled, load, randomized, tensor
 
-from convert.adapter import ADAPTER
-from convert.temporal import TEMPORAL
-from convert.unet import UNET
+from tpc_jax.convert.tables import ADAPTER, TEMPORAL, UNET
 from tpc_jax.model.adapter import EmbeddingAdapter
 from tpc_jax.model.config import AdapterConfig, ControlNetConfig, UNetConfig
 from tpc_jax.model.layers import ResnetBlock

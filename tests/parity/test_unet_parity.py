@@ -10,8 +10,7 @@ import torch
 from torch_animator import published_state, run, set_frames, torch_unet
 from torch_oracles import BLOCK, assert_close, channels_last, compiled, convert, tensor
 
-from convert.motion import MOTION
-from convert.unet import UNET, appearance_encoder
+from tpc_jax.convert.tables import MOTION, UNET, appearance_encoder
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.config import MotionConfig, UNetConfig

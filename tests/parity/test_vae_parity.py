@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch_oracles import BLOCK, assert_close, channels_last, compiled, convert, numbers, randomized
 
-from convert.vae import VAE as RULES
+from tpc_jax.convert.tables import VAE as RULES
 from tpc_jax.model import params as P
 from tpc_jax.model.config import VAEConfig
 from tpc_jax.model.vae import VAE

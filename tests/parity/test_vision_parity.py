@@ -9,12 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from torch_clip import clip_layers
-from torch_oracles import BLOCK, assert_close, compiled, convert, numbers, randomized, tensor
+from torch_oracles import BLOCK, assert_close, compiled, convert, numbers, plan, randomized, tensor
 
-from convert.configs import Settings, vision_config
-from convert.rules import plan
-from convert.vision import VISION, vision_tower
 from tpc_jax.conditioning.clip_pixels import clip_pixels
+from tpc_jax.convert.configs import Settings, vision_config
+from tpc_jax.convert.tables import VISION, vision_tower
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
 from tpc_jax.model.config import VisionConfig
@@ -133,7 +132,7 @@ def test_the_published_encoder_is_covered():
         theirs = ClipVision(VisionConfig())
     network = P.abstract(VisionEncoder, VisionConfig())
     shapes = {name: tuple(t.shape) for name, t in theirs.state_dict().items()}
-    assert len(plan(VISION, shapes, network).targets) == 392
+    assert len(plan(VISION, shapes, network).fillings) == 392
     assert P.count(network.spec) == 303_966_208
 
 

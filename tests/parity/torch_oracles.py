@@ -1,13 +1,16 @@
 """Random torch networks, their numbers in our layout, and comparison."""
 
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 
-from convert.rules import apply_rules, find_target, transform
+from tpc_jax.convert.core import Conversion, Part, PartPlan, plan_parts
+from tpc_jax.convert.read import Source, Tensor
+from tpc_jax.convert.rules import find_target, transform
 from tpc_jax.model import params as P
 
 torch.set_num_threads(1)  # on a busy machine threads that wait for each other cost seconds
@@ -35,9 +38,32 @@ def numbers(module: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
 
 
+def source_of(state) -> Source:
+    """Present arrays, or shapes alone, as a published file."""
+    path = Path("state")
+    arrays = {
+        name: np.broadcast_to(np.float32(0), x) if isinstance(x, tuple) else x
+        for name, x in state.items()
+    }
+    tensors = {n: Tensor(x.shape, x.dtype, lambda x=x: x) for n, x in arrays.items()}
+    return Source(path, (path,), tensors)
+
+
+def plan(rules, state, network: P.Network) -> PartPlan:
+    """Say where arrays, or shapes alone, go in a network, as the converter does."""
+    part = Part("network", [(source_of(state), rules)])
+    return plan_parts(Conversion({}, {"network": network}, [part], {}, {}))["network"]
+
+
+def convert_flat(rules, state, network: P.Network) -> dict[str, np.ndarray]:
+    """Return our parameters of a state dict by dotted path."""
+    fillings = plan(rules, state, network).fillings.values()
+    return {filling.target.path: filling.read() for filling in fillings}
+
+
 def convert(rules, state, network: P.Network) -> P.Params:
     """Return our parameters of a state dict."""
-    flat, _ = apply_rules(rules, state, network)
+    flat = convert_flat(rules, state, network)
     return P.unflatten(network, {path: jnp.asarray(array) for path, array in flat.items()})
 
 

@@ -147,7 +147,7 @@ def evaluate(
         seed: Seed of the noise and of the propagation.
         videos: Pairs per split whose videos are kept and shown.
         disco: Add L1, PSNR and SSIM by the field's convention, at 256x256.
-        lpips: Add LPIPS by the network in this folder, made by `python -m convert lpips-vgg`.
+        lpips: Add LPIPS by the network in this folder, made by `tpc-jax convert lpips-vgg`.
         dtype: Type to compute in; auto takes bfloat16 on accelerators.
     """
     from tpc_jax.studies.evaluation.command import run_evaluation

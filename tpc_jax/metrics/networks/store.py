@@ -33,7 +33,7 @@ def stored_config(name: FeatureNetwork, shrink: int = 1) -> dict[str, Any]:
 
 
 def load_feature_network(folder: Path, wanted: FeatureNetwork | None = None) -> LoadedNetwork:
-    """Load a feature network that `python -m convert` has made.
+    """Load a feature network that `tpc-jax convert` has made.
 
     Args:
         folder: Its folder.
@@ -48,7 +48,7 @@ def load_feature_network(folder: Path, wanted: FeatureNetwork | None = None) -> 
     if name not in known or not isinstance(shrink, int) or shrink < 1:
         raise UserError(
             f"{folder}: is no feature network of {', '.join(known)}; make one with "
-            "`python -m convert`"
+            "`tpc-jax convert`"
         )
     if wanted is not None and name != wanted:
         raise UserError(f"{folder}: holds {name}, the metric needs {wanted}; give its folder")

@@ -85,7 +85,7 @@ class Lpips:
         """Load the network.
 
         Args:
-            folder: Made by `python -m convert lpips-vgg` or `lpips-alex`.
+            folder: Made by `tpc-jax convert lpips-vgg` or `lpips-alex`.
 
         Raises:
             UserError: The folder holds no such network.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator
-from tpc_jax.animators.load import LoadedModel, load_animator
+from tpc_jax.animators.load import Model, load
 from tpc_jax.convert.animateanyone import describe_model
 from tpc_jax.convert.core import convert_model
 
@@ -21,13 +21,13 @@ def golden_arrays() -> np.lib.npyio.NpzFile:
     return np.load(GOLDEN / "io.npz")
 
 
-def load_golden(root: Path) -> LoadedModel:
+def load_golden(root: Path) -> Model:
     """Convert the golden model inside `root` and load it, with the canvas of the golden data."""
     arrays = golden_arrays()
     out = root / "converted"
     folders = (GOLDEN, GOLDEN / "vae", GOLDEN / "image_encoder", GOLDEN)
     convert_model(describe_model(*folders), out)
-    animator, params = load_animator(out)
+    animator, params, _ = load(out)
     size = arrays["ref_pixels_u8"].shape[:2]
     config = dataclasses.replace(animator.config, image_size=size)
-    return LoadedModel(AnimateAnyoneAnimator(config), params)
+    return Model(AnimateAnyoneAnimator(config), params)

@@ -9,7 +9,7 @@ import pytest
 from published import animateanyone
 from small_published import INFERENCE, SMALL, save, write
 
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.cli import main
 from tpc_jax.convert import core
 from tpc_jax.convert.animateanyone import describe_model
@@ -94,7 +94,7 @@ def change(root: Path, networks, file: str, **tensors):
 def test_the_command_makes_a_model_that_loads(original, networks, expected, tmp_path):
     folders = [w for n in FOLDERS for w in (f"--{n.replace('_', '-')}", str(original / n))]
     main(["convert", "animateanyone", *folders, "--out", str(tmp_path / "model")])
-    animator, params = load_animator(tmp_path / "model")
+    animator, params, _ = load(tmp_path / "model")
     flat = P.flatten(params)
     assert flat.keys() == expected.keys()
     for path, array in expected.items():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_published import MOTION, TEXT, UNET
 
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.animators.magicanimate import networks
 from tpc_jax.cli import main
 from tpc_jax.convert import core
@@ -32,7 +32,7 @@ def arguments(download, out, *more):
 
 def load_whole(folder):
     """Return a stored model with its text encoder, which loading to animate leaves out."""
-    animator, loaded = load_animator(folder)
+    animator, loaded, _ = load(folder)
     params = load_params(folder, networks(animator.config))
     assert loaded.keys() == params.keys() - {"text_encoder"}
     return animator, params

@@ -9,7 +9,7 @@ from published import disco as published_disco
 from published import dreampose as published_dreampose
 from small_published import SMALL, save, write
 
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.cli import main
 from tpc_jax.convert import disco, dreampose
 from tpc_jax.convert.core import plan_parts
@@ -55,7 +55,7 @@ def test_dreampose(downloads, tmp_path, capsys):
     out = tmp_path / "model"
     main(dreampose_line(downloads[0], out))
     assert "belong to the people that they were fine-tuned on" in capsys.readouterr().out
-    animator, params = load_animator(out)
+    animator, params, _ = load(out)
     assert animator.config.unet.in_channels == 14
     assert animator.config.num_poses == 5
     assert animator.config.adapter.num_pooled == POOLED
@@ -110,7 +110,7 @@ def test_disco(downloads, tmp_path, recipe, scale):
     root, tensors = downloads
     out = tmp_path / "model"
     main(disco_line(root, out, "--recipe", recipe))
-    animator, params = load_animator(out)
+    animator, params, _ = load(out)
     assert animator.guidance_scale == scale
     assert animator.schedule.sampler == "ddim"
     assert animator.config.pose_controlnet.condition_channels == SMALL.condition_widths
@@ -153,7 +153,7 @@ def test_disco_with_temporal_module(downloads, tmp_path):
     save(tmp_path / "model.safetensors", temporal(tensors))
     line = disco_line(root, tmp_path / "out", weights=tmp_path / "model.safetensors")
     main(line)
-    animator, params = load_animator(tmp_path / "out")
+    animator, params, _ = load(tmp_path / "out")
     assert animator.config.unet.temporal
     assert animator.window_length == 16
     assert len(P.flatten(params["unet"])) == 686 + 22 * 4 + 16 * 5

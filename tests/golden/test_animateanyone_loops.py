@@ -8,37 +8,37 @@ import numpy as np
 import pytest
 from golden_animateanyone import golden_arrays, load_golden
 
-from tpc_jax.animators.clip import sample_clip
-from tpc_jax.animators.encoding import CanvasClip, encode_clip
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.load import Model
+from tpc_jax.animators.plan import plan_run
+from tpc_jax.animators.reading import CanvasClip, read_clip
+from tpc_jax.animators.run import sample
 from tpc_jax.io.resampling import resize_8bit
+from tpc_jax.options import Options
 
 pytestmark = pytest.mark.slow
 DATA = golden_arrays()
 STEPS = 3
-OPTIONS = AnimateOptions(None, steps=STEPS, closed_windows=True)
+OPTIONS = Options(tpc=False, steps=STEPS, as_published=True)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The converted model with the golden windows, and the embedding of the raw reference."""
-    animator, params = load_golden(tmp_path_factory.mktemp("golden"))
+    """The converted model with the golden windows."""
+    animator, params, _ = load_golden(tmp_path_factory.mktemp("golden"))
     length = DATA["e_single_init_latents"].shape[2]
     config = dataclasses.replace(animator.config, window_length=length, window_overlap=2)
-    animator = dataclasses.replace(animator, config=config)
-    return animator, animator.with_reference(params, DATA["loop_ref_image"])
+    return Model(dataclasses.replace(animator, config=config), params)
 
 
 def canvas(animator, frames: int) -> CanvasClip:
     """Resize the raw pictures as the original does: stretched, by Lanczos' filter."""
-    size = animator.image_size
+    size = animator.canvas.size
     reference = resize_8bit(DATA["loop_ref_image"], size, "lanczos")
     pose = resize_8bit(DATA["loop_pose_frames"][:frames], size, "lanczos")
     np.testing.assert_array_equal(reference, DATA["ref_pixels_u8"])
     np.testing.assert_array_equal(pose, DATA["pose_pixels_u8"][:frames])
     nobody = np.zeros((0, frames, *size), np.uint8)
-    images = np.zeros((0, frames, *size, 3), np.uint8)
-    return CanvasClip(reference, pose, None, nobody[:, 0], images, nobody, nobody)
+    return CanvasClip(reference, pose, None, nobody[:, 0], lambda person, i: (), nobody)
 
 
 def last(array):
@@ -53,10 +53,13 @@ def largest(ours, theirs) -> float:
 
 def run(model, name: str, change=lambda conditions: conditions) -> np.ndarray:
     """Return the latents after every step."""
-    animator, params = model
+    animator, params, _ = model
     start = last(DATA[f"e_{name}_init_latents"])
-    conditions = change(encode_clip(animator, params, canvas(animator, len(start)), OPTIONS))
-    steps = sample_clip(animator, params, conditions, OPTIONS, jnp.asarray(start))
+    image = DATA["loop_ref_image"]
+    reading = animator.read_reference(params, image, np.zeros(image.shape[:2], bool))
+    plan = plan_run(animator, len(start), OPTIONS)
+    conditions = change(read_clip(plan, params, reading, canvas(animator, len(start))))
+    steps = sample(plan, params, conditions, jnp.asarray(start))
     return np.stack([np.asarray(latents) for latents in steps])
 
 
@@ -69,7 +72,7 @@ def test_one_window(model):
 
 
 def test_two_windows_step_by_step(model):
-    animator, params = model
+    animator, params, _ = model
     latents = run(model, "windows")
     wanted = [last(step) for step in DATA["e_windows_step_latents_0_1"]]
     wanted.append(last(DATA["e_windows_final_latents"]))

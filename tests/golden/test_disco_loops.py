@@ -1,18 +1,17 @@
 """DisCo's whole loops, filled by the converter, against the original code."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_loops import close, last, run, solved_predictions, token_conditions
+from golden_loops import close, last, plan_steps, run, solved_predictions, token_conditions
 from golden_model import GOLDEN, convert_golden_disco
 
-from tpc_jax.animators.disco import LATENTS, TOKENS, person_tokens
-from tpc_jax.animators.load import load_animator
-from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.animators.tokens import CONTEXT, NULL, SCENE
+from tpc_jax.animators.base import CONTEXT
+from tpc_jax.animators.disco import Scene
+from tpc_jax.animators.load import load
+from tpc_jax.animators.tokens import NULL
+from tpc_jax.options import Options
 
 pytestmark = pytest.mark.slow
 FOLDER = GOLDEN.parent / "disco"
@@ -28,7 +27,7 @@ LOOPS = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return load_animator(convert_golden_disco(tmp_path_factory.mktemp("golden")))
+    return load(convert_golden_disco(tmp_path_factory.mktemp("golden")))
 
 
 @pytest.fixture(scope="module")
@@ -44,27 +43,26 @@ def tpc(model):
 @pytest.fixture(scope="module")
 def tokens(model):
     """From normalised pictures to tokens, by the animator's own path."""
-    animator, params = model
-    embed = jax.jit(functools.partial(person_tokens, animator.config))
+    animator, params, _ = model
+    embed = jax.jit(animator.person_tokens)
     return lambda pixels: np.asarray(embed(params, jnp.asarray(last(pixels))))
 
 
-def with_scene(params, latents, tokens, null=None):
-    """Return the parameters with the original's sample of the scene."""
-    context = params[CONTEXT] if null is None else {NULL: jnp.asarray(null)}
-    scene = {LATENTS: jnp.asarray(latents), TOKENS: jnp.asarray(tokens)}
-    return {**params, CONTEXT: context, SCENE: scene}
+def scene(latents, tokens) -> Scene:
+    """Return what is read of the reference, with the original's sample of the scene."""
+    return Scene(jnp.asarray(latents), jnp.asarray(tokens))
 
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_loops_step_by_step(model, data, tokens, name):
     """Every picture of the batch has a reference and a scene of its own: a clip each."""
-    animator, params = model
+    animator, params, _ = model
     scale, sampler, has_zeros = LOOPS[name]
-    options = AnimateOptions(None, 1, steps=STEPS, guidance_scale=scale, sampler=sampler)
+    options = Options(tpc=False, steps=STEPS, guidance_scale=(scale,), sampler=sampler)
     read = tokens(data["loop_reference_pixel_values"])
-    null = np.zeros_like(read[0]) if has_zeros else None
-    embed = jax.jit(lambda pose: animator.pose_features(params, pose))
+    if has_zeros:
+        params = {**params, CONTEXT: {NULL: jnp.zeros_like(read[0])}}
+    embed = jax.jit(lambda pose: animator.pose(params, pose))
     pose = embed(jnp.asarray(last(data["loop_pose_image"])))
     timesteps = data[f"loop_{name}_timesteps"]
     theirs = last(data[f"loop_{name}_latents"])
@@ -74,12 +72,13 @@ def test_loops_step_by_step(model, data, tokens, name):
     for index in range(len(start)):
         own = slice(index, index + 1)
         latents = last(data["loop_bg_latent"])[index]
-        filled = with_scene(params, latents, read[index], null)
-        conditions = token_conditions(read[own], None, pose[own])
-        ours = run(animator, filled, conditions, options, start[own], timesteps)
+        plan = plan_steps(animator, start[own], options, timesteps)
+        reading = scene(latents, read[index])
+        conditions = token_conditions(reading, read[own], None, pose[own])
+        ours = run(plan, params, conditions, start[own])
         close(ours, theirs[:, own], f"latents {index}")
         close(ours[-1], last(data[f"loop_{name}_final_latents"])[own], "final latents")
-        predicted = solved_predictions(animator, options, start[own], ours)
+        predicted = solved_predictions(plan, start[own], ours)
         close(predicted, noise[:, own], "guided noise")
         shown = np.asarray(decode(params, jnp.asarray(ours[-1])))
         image = last(data[f"loop_{name}_image"])[own]
@@ -87,9 +86,9 @@ def test_loops_step_by_step(model, data, tokens, name):
 
 
 def test_tpc_step_by_step(model, tpc, tokens):
-    animator, params = model
+    animator, params, _ = model
     frames = len(tpc["init_latents"])
-    options = AnimateOptions("open", 1, steps=STEPS, guidance_scale=1.5)
+    options = Options(routing="open", group_size=1, steps=STEPS, guidance_scale=(1.5,))
     reference = tokens(tpc["reference_pixel_values"])
     calibrated = tokens(tpc["calibrated_pixel_values"])
     for name, own in (("reference", reference), ("calibrated", calibrated)):
@@ -99,37 +98,39 @@ def test_tpc_step_by_step(model, tpc, tokens):
         close(null, halves[:frames], "null tokens", 1e-4)
     rows = [np.concatenate([null, null], axis=1), np.concatenate([reference, calibrated], axis=1)]
     close(np.concatenate(rows), tpc["context"], "context", 1e-4)
-    pose = jax.jit(animator.pose_features)(params, jnp.asarray(last(tpc["pose_image"])))
-    filled = with_scene(params, last(tpc["bg_latent"])[0], reference[0])
-    conditions = token_conditions(reference[:1], calibrated, pose)
-    start, timesteps = last(tpc["init_latents"]), tpc["timesteps"]
-    ours = run(animator, filled, conditions, options, start, timesteps)
+    pose = jax.jit(animator.pose)(params, jnp.asarray(last(tpc["pose_image"])))
+    reading = scene(last(tpc["bg_latent"])[0], reference[0])
+    conditions = token_conditions(reading, reference[:1], calibrated, pose)
+    start = last(tpc["init_latents"])
+    plan = plan_steps(animator, start, options, tpc["timesteps"])
+    ours = run(plan, params, conditions, start)
     theirs = last(tpc["latents"])
     close(ours, theirs, "latents")
     close(ours[-1], last(tpc["final_latents"]), "final latents")
-    predicted = solved_predictions(animator, options, start, ours)
+    predicted = solved_predictions(plan, start, ours)
     close(predicted, last(tpc["guided_noise"]), "guided noise")
 
 
 def test_the_temporal_variant_step_by_step(tmp_path):
-    animator, params = load_animator(convert_golden_disco(tmp_path, "disco/temporal"))
+    animator, params, _ = load(convert_golden_disco(tmp_path, "disco/temporal"))
     data = np.load(FOLDER / "temporal" / "io.npz")
-    options = AnimateOptions(None, 1, steps=STEPS, guidance_scale=1.5)
+    options = Options(tpc=False, steps=STEPS, guidance_scale=(1.5,))
     pixels = jnp.asarray(last(data["loop_reference_pixel_values"]))
-    read = jax.jit(functools.partial(person_tokens, animator.config))(params, pixels)
+    read = jax.jit(animator.person_tokens)(params, pixels)
 
     def video(name):
         return np.moveaxis(data[name], -4, -1)
 
-    pose = jax.jit(animator.pose_features)(params, jnp.asarray(video("loop_pose_video")[0]))
-    filled = with_scene(params, last(data["loop_bg_latent"])[0], read[0])
-    conditions = token_conditions(read, None, pose)
+    pose = jax.jit(animator.pose)(params, jnp.asarray(video("loop_pose_video")[0]))
+    reading = scene(last(data["loop_bg_latent"])[0], read[0])
+    conditions = token_conditions(reading, read, None, pose)
     start, theirs = video("loop_init_latents")[0], video("loop_latents")[:, 0]
-    ours = run(animator, filled, conditions, options, start, data["loop_timesteps"])
+    plan = plan_steps(animator, start, options, data["loop_timesteps"])
+    ours = run(plan, params, conditions, start)
     close(ours, theirs, "latents")
     close(ours[-1], video("loop_final_latents")[0], "final latents")
     close(ours[-1], last(data["loop_decoder_input"]), "decoder input")
-    predicted = solved_predictions(animator, options, start, ours)
+    predicted = solved_predictions(plan, start, ours)
     close(predicted, video("loop_guided_noise")[:, 0], "guided noise")
     shown = np.asarray(jax.jit(animator.decode)(params, jnp.asarray(ours[-1])))
     close(np.clip(shown / 2 + 0.5, 0, 1), video("loop_image_seq")[0], "pictures")

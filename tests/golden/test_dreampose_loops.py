@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_loops import close, last, run, solved_predictions, token_conditions
+from golden_loops import close, last, plan_steps, run, solved_predictions, token_conditions
 from golden_model import GOLDEN, convert_golden_dreampose
 
-from tpc_jax.animators.load import load_animator
-from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.animators.tokens import CONTEXT, NULL, SCENE
+from tpc_jax.animators.base import CONTEXT
+from tpc_jax.animators.load import load
+from tpc_jax.animators.tokens import NULL
 from tpc_jax.conditioning.levels import stretch_levels
+from tpc_jax.options import Options
 
 pytestmark = pytest.mark.slow
 FOLDER = GOLDEN.parent / "dreampose"
@@ -21,7 +22,7 @@ FOLDER = GOLDEN.parent / "dreampose"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return load_animator(convert_golden_dreampose(tmp_path_factory.mktemp("golden")))
+    return load(convert_golden_dreampose(tmp_path_factory.mktemp("golden")))
 
 
 @pytest.fixture(scope="module")
@@ -32,36 +33,39 @@ def data(model):
 @pytest.fixture(scope="module")
 def settings(model):
     config = json.loads((FOLDER / "config.json").read_text())
-    options = AnimateOptions(
-        None, group_size=1, steps=config["num_inference_steps"],
-        guidance_scale=(config["s1"], config["s2"]),
-    )  # fmt: skip
-    return options
+    scales = float(config["s1"]), float(config["s2"])
+    return Options(
+        tpc=False, group_size=1, steps=config["num_inference_steps"], guidance_scale=scales
+    )
 
 
-def filled(model, data_null, start):
-    """Return the parameters with the original's samples in place of our posterior means."""
-    context = {NULL: jnp.asarray(data_null)}
-    return {**model.params, CONTEXT: context, SCENE: jnp.asarray(start)}
+def filled(model, null):
+    """Return the parameters with the original's sample in place of our posterior mean."""
+    return {**model.params, CONTEXT: {NULL: jnp.asarray(null)}}
 
 
 @pytest.mark.parametrize("sampler", ["pndm", "ddim"])
 def test_loops_step_by_step(model, data, settings, sampler):
     animator = model.animator
     options = dataclasses.replace(settings, sampler="plms" if sampler == "pndm" else "ddim")
-    params = filled(model, data["context"][0], last(data["vae_init_latent"])[0])
-    pose = np.moveaxis(data["pose"], 1, -1)[:, ::8, ::8]
+    params, reading = (
+        filled(model, data["context"][0]),
+        jnp.asarray(last(data["vae_init_latent"]))[0],
+    )
+    cell = animator.config.vae.downscale
+    pose = np.moveaxis(data["pose"], 1, -1)[:, ::cell, ::cell]
     timesteps = data[f"loop_{sampler}_timesteps"]
     noise = jnp.asarray(last(data["fixed_noise"]))
-    start = animator.start(params, noise, int(timesteps[0]))
+    start = animator.start(reading, noise, int(timesteps[0]))
     first = last(data[f"loop_{sampler}_init_latents"])
     close(start, first, "start")
-    reads = token_conditions(data["context"][2:], None, pose)
-    latents = run(animator, params, reads, options, jnp.array(start), timesteps)
+    plan = plan_steps(animator, start, options, timesteps)
+    reads = token_conditions(reading, data["context"][2:], None, pose)
+    latents = run(plan, params, reads, start)
     theirs = last(data[f"loop_{sampler}_latents"])
     close(latents, theirs, "latents")
     close(latents[-1], last(data[f"loop_{sampler}_final_latents"]), "final latents")
-    ours = solved_predictions(animator, options, first, latents)
+    ours = solved_predictions(plan, first, latents)
     close(ours, last(data[f"loop_{sampler}_guided_noise"]), "guided noise")
     decode = jax.jit(animator.decode)(params, jnp.asarray(latents[-1]))
     image = np.clip(np.asarray(decode) / 2 + 0.5, 0, 1)
@@ -78,7 +82,7 @@ def tpc(model):
 
 
 def test_tokens_of_calibrated_pictures(model, tpc):
-    animator, params = model
+    animator, params, _ = model
 
     @jax.jit
     def adapt(params, pixels, latents):
@@ -102,13 +106,16 @@ def test_context_of_calibrated_pictures(tpc):
 
 def test_tpc_step_by_step(model, tpc, settings):
     animator = model.animator
-    options = dataclasses.replace(settings, routing="open", sampler="ddim")
-    params = filled(model, tpc["tokens_uncond"][0], np.zeros(animator.latent_shape, np.float32))
+    options = dataclasses.replace(settings, tpc=True, routing="open", sampler="ddim")
+    params = filled(model, tpc["tokens_uncond"][0])
+    # A run from given latents reads the reference by its tokens only.
+    reading = jnp.zeros(animator.latent_shape)
     pose = last(tpc["pose_latent_res"])
-    reads = token_conditions(tpc["tokens_reference"], tpc["tokens_calibrated"], pose)
+    reads = token_conditions(reading, tpc["tokens_reference"], tpc["tokens_calibrated"], pose)
     start = last(tpc["init_latents"])
-    latents = run(animator, params, reads, options, start, tpc["timesteps"])
+    plan = plan_steps(animator, start, options, tpc["timesteps"])
+    latents = run(plan, params, reads, start)
     close(latents, last(tpc["latents"]), "latents")
     close(latents[-1], last(tpc["final_latents"]), "final latents")
-    ours = solved_predictions(animator, options, start, latents)
+    ours = solved_predictions(plan, start, latents)
     close(ours, last(tpc["guided_noise"]), "guided noise")

@@ -1,5 +1,6 @@
 """Fits, warps and windows of the original's warping stage and sampler."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from golden_model import GOLDEN
 
-from tpc_jax.animators.clip import clip_windows
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.plan import plan_run
+from tpc_jax.options import Options
 from tpc_jax.procrustes import transform
 from tpc_jax.procrustes.solve import solve_similarity
 from tpc_jax.warp.warp import warp_image
+
+PUBLISHED = Options(as_published=True)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,7 @@ def test_all_windows(data):
     for key, windows in published.items():
         frames, length, overlap = map(int, key.split("_"))
         config = MagicAnimateConfig(window_length=length, window_overlap=overlap)
-        options = AnimateOptions(closed_windows=True)
-        ours = clip_windows(MagicAnimateAnimator(config), frames, options)
+        program = plan_run(MagicAnimateAnimator(config), frames, PUBLISHED).program
+        unpadded = program.habits._replace(pad_to_window=False)
+        ours = dataclasses.replace(program, habits=unpadded).windows
         assert ours.frames.tolist() == windows, key

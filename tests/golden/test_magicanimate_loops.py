@@ -8,16 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from golden_loops import run, solved_predictions
 from golden_model import GOLDEN, convert_golden
 
-from tpc_jax.animators.clip import clip_windows, sample_clip, start_latents
-from tpc_jax.animators.encoding import CanvasClip, encode_clip
-from tpc_jax.animators.load import load_animator
-from tpc_jax.animators.magicanimate import EMPTY_PROMPT, PROMPT, networks
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.habits import Habits
+from tpc_jax.animators.load import Model, load
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, Texts
+from tpc_jax.animators.plan import plan_run
+from tpc_jax.animators.reading import CanvasClip, read_clip
+from tpc_jax.animators.run import start_latents
 from tpc_jax.conditioning.composite import blend_background, widen
 from tpc_jax.model import params as P
-from tpc_jax.sampler.schedule import alphas_cumprod, step_table, timesteps
+from tpc_jax.options import Options
+from tpc_jax.sampler.schedule import alphas_cumprod, run_levels, timesteps
 
 pytestmark = pytest.mark.slow
 STEPS, FRAMES, GROUP = 3, 10, 4
@@ -32,24 +35,38 @@ def data():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, data):
-    """The converted model with the golden windows and texts, whose two rows differ."""
-    animator, params = load_animator(convert_golden(tmp_path_factory.mktemp("golden")))
+    """The converted model with the golden windows."""
+    animator, params, _ = load(convert_golden(tmp_path_factory.mktemp("golden")))
     config = dataclasses.replace(animator.config, window_length=8, window_overlap=2)
-    unconditional, conditional = jnp.asarray(data["text_embeddings"])
-    context = {EMPTY_PROMPT: unconditional, PROMPT: conditional}
-    return dataclasses.replace(animator, config=config), {**params, "context": context}
+    return Model(dataclasses.replace(animator, config=config), params)
 
 
-def options(people: int, **changes) -> AnimateOptions:
-    routing = "masked" if people else None
-    return AnimateOptions(routing, GROUP, "first", STEPS, closed_windows=True, **changes)
+@pytest.fixture(scope="module")
+def texts(data):
+    """The golden texts, whose two rows differ."""
+    return Texts(*jnp.asarray(data["text_embeddings"]))
+
+
+class Unpadded(MagicAnimateAnimator):
+    """The original's sampler without `use_pad`, which the release switches on."""
+
+    habits = Habits(closed_windows=True)
+
+
+def plan(model, people: int, *, is_padded: bool = False):
+    animator = model.animator if is_padded else Unpadded(model.animator.config)
+    options = Options(
+        tpc=people > 0, routing="masked", group_size=GROUP, propagation="first", steps=STEPS,
+        as_published=True,
+    )  # fmt: skip
+    return plan_run(animator, FRAMES, options)
 
 
 def clip(data, people: int) -> CanvasClip:
-    masks = ("cal_masks", "pose_masks")
     return CanvasClip(
         data["source_image"], data["control"], None, data["ref_masks"][:people],
-        data["cal_images"][:people], *(data[name][:people] for name in masks),
+        lambda person, i: (data["cal_images"][person, i], data["cal_masks"][person, i]),
+        data["pose_masks"][:people],
     )  # fmt: skip
 
 
@@ -58,28 +75,13 @@ def last(array):
     return np.moveaxis(array, -4, -1)
 
 
-def noise_predictions(schedule, start, latents):
-    """Solve every DDIM step for the prediction that it took."""
-    table = step_table(schedule, STEPS)
-    signal, noise, next_signal, next_noise = (np.asarray(x, np.float64) for x in table[1:])
-    before = np.concatenate([start[None], latents[:-1]])
-    columns = [x[:, None, None, None, None] for x in (signal, noise, next_signal, next_noise)]
-    signal, noise, next_signal, next_noise = columns
-    ratio = next_signal / signal
-    return (latents - ratio * before) / (next_noise - ratio * noise)
-
-
 def largest(ours, theirs) -> float:
     assert ours.shape == theirs.shape
     return float(np.abs(ours - theirs).max())
 
 
-LOOPS = {
-    "base": (0, {}),
-    "tpc1": (1, {}),
-    "tpc2": (2, {}),
-    "tpc1pad16": (1, {"pad_to_window": True}),
-}
+# People, and whether the last frame is repeated up to a multiple of the window's length.
+LOOPS = {"base": (0, False), "tpc1": (1, False), "tpc2": (2, False), "tpc1pad16": (1, True)}
 
 
 def _sums_pixel_by_pixel(norm, x, **_):
@@ -99,24 +101,23 @@ def _sums_pixel_by_pixel(norm, x, **_):
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_loops_step_by_step(model, data, monkeypatch, name):
+def test_loops_step_by_step(model, texts, data, monkeypatch, name):
     """From the pictures to the last step; pictures are encoded in the original's order of sums."""
-    animator, params = model
-    people, changes = LOOPS[name]
-    settings = options(people, **changes)
+    people, is_padded = LOOPS[name]
+    planned = plan(model, people, is_padded=is_padded)
+    animator, params = planned.animator, model.params
     with monkeypatch.context() as patch:
         patch.setattr(nnx.GroupNorm, "__call__", _sums_pixel_by_pixel)
-        conditions = encode_clip(animator, params, clip(data, people), settings)
+        conditions = read_clip(planned, params, texts, clip(data, people))
     reference = np.moveaxis(data["ref_latent"], 1, -1)
     assert largest(conditions.references.shared, reference) <= 1e-4
-    padded = "loop_tpc1pad16_init_latents" if changes else "loop_init_latents"
+    padded = "loop_tpc1pad16_init_latents" if is_padded else "loop_init_latents"
     start = last(data[padded])[0]
-    steps = sample_clip(animator, params, conditions, settings, jnp.asarray(start))
-    latents = np.stack([np.asarray(x) for x in steps])
+    latents = run(planned, params, conditions, start)
     wanted = last(data[f"loop_{name}_latents"])[:, 0]
     errors = [largest(*pair) for pair in zip(latents, wanted, strict=True)]
     predicted = last(data[f"loop_{name}_noise_pred"])[:, 0]
-    noise = largest(noise_predictions(animator.schedule, start, latents), predicted)
+    noise = largest(solved_predictions(planned, start, latents), predicted)
     print(f"{name}: latents {errors}, noise {noise:.1e}")
     assert max(errors) <= 3e-3
     assert noise <= 1.5e-3
@@ -134,7 +135,7 @@ def test_calibrated_latents(model, data, monkeypatch):
     Warped pictures have wide black margins, on which random networks enlarge rounding a
     thousandfold. Summed in the original's order, ours are theirs.
     """
-    animator, params = model
+    animator, params, _ = model
     pixels = data["cal_images"][:, ::GROUP].reshape(-1, *data["cal_images"].shape[2:])
     images = jnp.asarray(pixels / np.float32(127.5) - np.float32(1))
     wanted = np.moveaxis(data["tpc2_cal_latents"], 2, -1)[:, ::GROUP]
@@ -142,7 +143,7 @@ def test_calibrated_latents(model, data, monkeypatch):
     ours = jax.jit(lambda params, x: animator.encode(params, x))(params, images)
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (params["vae"], images))
-        vae = networks(animator.config)["vae"]
+        vae = animator.networks()["vae"]
         exact = np.asarray(jax.jit(lambda params, x: P.bind(vae, params).encode(x))(*wide))
     assert exact.dtype == np.float64
     monkeypatch.setattr(nnx.GroupNorm, "__call__", _sums_pixel_by_pixel)
@@ -156,31 +157,31 @@ def test_calibrated_latents(model, data, monkeypatch):
 
 
 def test_schedule(model, data):
-    animator, _ = model
+    config = model.animator.config
     np.testing.assert_allclose(
-        alphas_cumprod(animator.schedule), data["ddim_alphas_cumprod"], rtol=1e-5
+        alphas_cumprod(config.schedule), data["ddim_alphas_cumprod"], rtol=1e-5
     )
     for count in (3, 25):
         wanted = data[f"ddim_timesteps_{count}"]
-        np.testing.assert_array_equal(timesteps(animator.schedule, count), wanted)
-    table = step_table(animator.schedule, 25)
-    assert table.next_signal[-1] ** 2 == data["ddim_final_alpha_cumprod"] == 1.0
-    assert animator.config.num_steps == 25
-    assert animator.guidance_scale == 7.5
+        np.testing.assert_array_equal(timesteps(config.schedule, count), wanted)
+    levels = run_levels(config.schedule, 25)
+    assert levels.next_signal[-1] ** 2 == data["ddim_final_alpha_cumprod"] == 1.0
+    assert config.num_steps == 25
+    assert config.guidance_scale == (7.5,)
 
 
 def test_windows(model):
-    animator, _ = model
     published = json.loads((GOLDEN / "context_windows.json").read_text())
-    settings = options(0)
+    config, program = model.animator.config, plan(model, 0).program
     checked = 0
     for key, windows in published.items():
         frames, length, overlap = map(int, key.split("_"))
-        if (length, overlap) == (animator.window_length, animator.window_overlap):
-            assert clip_windows(animator, frames, settings).frames.tolist() == windows
+        if (length, overlap) == (config.window_length, config.window_overlap):
+            ours = dataclasses.replace(program, num_frames=frames).windows
+            assert ours.frames.tolist() == windows
             checked += 1
     assert checked
-    assert clip_windows(animator, FRAMES, options(0, pad_to_window=True)).frames.max() == 15
+    assert plan(model, 0, is_padded=True).program.windows.frames.max() == 15
 
 
 def test_blending(data):
@@ -194,8 +195,9 @@ def test_blending(data):
     np.testing.assert_array_equal(blended[~inside], still[~inside])
 
 
-def test_start_noise_is_tiled(model):
-    animator, _ = model
-    noise = start_latents(animator, FRAMES, AnimateOptions(tiled_noise=True, pad_to_window=True))
-    assert noise.shape == (16, 16, 16, 4)
+def test_start_noise_is_tiled(model, texts, data):
+    padded = plan(model, 0, is_padded=True)
+    conditions = read_clip(padded, model.params, texts, clip(data, 0))
+    noise = start_latents(padded, conditions)
+    assert noise.shape == (16, *model.animator.latent_shape)
     np.testing.assert_array_equal(noise[:8], noise[8:])

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 from torch_oracles import compiled
 
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.model import params as P
 from tpc_jax.model.config import MotionConfig, UNetConfig, VAEConfig
 
@@ -82,11 +82,11 @@ class ConvertedModel:
     """A converted model whose networks are each called through one compiled function."""
 
     def __init__(self, folder: Path):
-        self.animator, self.params = load_animator(folder)
+        self.animator, self.params, _ = load(folder)
         self.config = self.animator.config
 
     def run(self, name: str, call, *inputs):
         """Return `call(network, *inputs)`."""
-        network = self.animator.networks[name]
+        network = self.animator.networks()[name]
         bound = compiled(lambda params, *args: call(P.bind(network, params), *args))
         return bound(self.params[name], *map(jnp.asarray, inputs))

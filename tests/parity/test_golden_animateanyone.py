@@ -1,6 +1,7 @@
 """AnimateAnyone's networks, filled by the converter, against results of the original code."""
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +26,11 @@ class Model:
     """The converted networks, each called through one compiled function."""
 
     def __init__(self, root):
-        self.animator, self.params = load_golden(root)
+        self.animator, self.params, _ = load_golden(root)
         self.config = self.animator.config
 
     def run(self, name: str, call, *inputs):
-        network = self.animator.networks[name]
+        network = self.animator.networks()[name]
         bound = compiled(lambda params, *args: call(P.bind(network, params), *args))
         return bound(self.params[name], *inputs)
 
@@ -73,9 +74,9 @@ def test_image_embedding(model):
     assert_close(hidden[:1, : stored.shape[1]], stored, 1e-3, "hidden")
     assert_close(embedding[:1], TOKEN, 1e-4, "embedding")
     assert_close(embedding[1:], DATA.raw("clip_zero_input_embeds"), 1e-4, "of zeros")
-    params = model.animator.with_reference(model.params, DATA.raw("loop_ref_image"))
-    assert_close(params["context"], TOKEN, 1e-4, "context")
-    assert "image_encoder" not in params
+    image = DATA.raw("loop_ref_image")
+    reading = model.animator.read_reference(model.params, image, np.ones(image.shape[:2], bool))
+    assert_close(reading, TOKEN, 1e-4, "reading")
 
 
 def test_autoencoder(model):
@@ -98,7 +99,7 @@ def test_legacy_names_of_the_autoencoder(model):
     names = ("to_q", "to_k", "to_v", "to_out", "group_norm")
     kept = {k: v for k, v in new.items() if not any(f".{name}." in k for name in names)}
     legacy = {**kept, **DATA.weights("vae/legacy_attention_names")}
-    ours = P.flatten(convert(VAE_RULES, legacy, model.animator.networks["vae"]))
+    ours = P.flatten(convert(VAE_RULES, legacy, model.animator.networks()["vae"]))
     for path, array in P.flatten(model.params["vae"]).items():
         np.testing.assert_array_equal(ours[path], array, err_msg=path)
 
@@ -115,8 +116,7 @@ def test_pose_features(pose):
 
 @pytest.fixture(scope="module")
 def features(model):
-    params = {**model.params, "context": jnp.asarray(TOKEN)}
-    return compiled(model.animator.reference_features)(params, DATA["ref_latents"])
+    return compiled(model.animator.features)(model.params, jnp.asarray(TOKEN), DATA["ref_latents"])
 
 
 def transformer_paths(model):
@@ -197,17 +197,16 @@ def read(bank):
 
 @pytest.fixture(scope="module")
 def halves(model):
-    return compiled(model.animator.denoise_branches)
+    return compiled(functools.partial(model.animator.predict, is_guided=True))
 
 
 @pytest.mark.parametrize("name", ["d_out", "d_out_bankfp16"])
 def test_both_halves_with_reference_and_pose(model, halves, features, pose, name):
     """The unconditional half reads no reference, and zeros for the picture's embedding."""
-    params = {**model.params, "context": jnp.asarray(TOKEN)}
     if name.endswith("fp16"):
         features = jax.tree.map(lambda x: x.astype(jnp.float16).astype(jnp.float32), features)
     both = halves(
-        params, DATA["d_sample"], np.full(1, 721, np.float32), tuple(map(read, features)),
-        pose[None],
+        model.params, jnp.asarray(TOKEN), DATA["d_sample"], np.full(1, 721, np.float32),
+        tuple(map(read, features)), pose[None],
     )  # fmt: skip
     assert_close(jnp.concatenate(both), DATA[name], 1e-4)

@@ -8,7 +8,7 @@ from golden_model import convert_golden_disco
 from torch_oracles import assert_close, compiled, convert
 
 from tpc_jax.animators.disco import combine
-from tpc_jax.conditioning.canvas import fit_images
+from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.conditioning.clip_pixels import normalise
 from tpc_jax.conditioning.foreground import foreground, scene
 from tpc_jax.convert.read import inside, open_source
@@ -42,7 +42,7 @@ def test_clip_s_own_projection(model):
     """Not used by the model, hence left out by the conversion."""
     source = inside(open_source(DATA.folder / "model.safetensors"), "clip_image_encoder.")
     arrays = {name: tensor.read() for name, tensor in source.tensors.items()}
-    network = model.animator.networks["image_encoder"]
+    network = model.animator.networks()["image_encoder"]
     params = convert(VISION, arrays, network)
     embed = compiled(lambda params, x: P.bind(network, params)(x))
     out = embed(params, jnp.asarray(DATA["clip_pixel_values"]))
@@ -54,7 +54,7 @@ def test_null_tokens_of_the_recipe_without_dropped_references(tmp_path):
     null = model.params["context"]["null"]
     halves = DATA.raw("clip_local_tokens_cfg_zero")
     np.testing.assert_array_equal(np.broadcast_to(null, halves[:2].shape), halves[:2])
-    assert model.animator.guidance_scale == 3.0
+    assert model.config.guidance_scale == (3.0,)
 
 
 def residuals(model, name, condition, context):
@@ -139,27 +139,28 @@ def picture(name):
 
 def test_pictures():
     image, mask = PREPROCESS["reference_u8"], PREPROCESS["reference_mask_u8"][..., 0]
-    person = normalise(jnp.asarray(foreground(image, mask, 224)))
+    canvas, side = canvas_of("label_imgs"), len(picture("reference_img"))
+    person = normalise(jnp.asarray(foreground(image, mask, side)))
     assert_close(person, picture("reference_img"), 1e-4, "person")
-    behind = scene(image, mask, (64, 64))
+    behind = scene(image, mask, canvas)
     assert_close(behind, picture("reference_img_controlnet"), 2 / 255, "scene")
-    target = fit_images(PREPROCESS["target_u8"], (64, 64), fit="crop") / np.float32(127.5) - 1
+    target = canvas.pictures(PREPROCESS["target_u8"]) / np.float32(127.5) - 1
     assert_close(target, picture("label_imgs"), 1e-5, "target")
-    pose = fit_images(PREPROCESS["pose_u8"], (64, 64), fit="crop") / np.float32(255)
+    pose = canvas.pictures(PREPROCESS["pose_u8"]) / np.float32(255)
     assert_close(pose, picture("cond_imgs"), 1e-5, "pose")
 
 
-@pytest.mark.parametrize(
-    ("name", "side"), [("background_mask", 224), ("background_mask_controlnet", 64)]
-)
-def test_masks(name, side):
-    """White pictures show the masks themselves: of the person at 224, of the scene at 64."""
+def canvas_of(name) -> Canvas:
+    return Canvas(picture(name).shape[:2], "crop")
+
+
+def test_masks():
+    """White pictures show the masks themselves, of the person as CLIP reads it and of the scene."""
     mask = PREPROCESS["reference_mask_u8"][..., 0]
     white = np.full((*mask.shape, 3), 255, np.uint8)
-    if side == 224:
-        shown = foreground(white, mask, side)[..., :1]
-        lowest = foreground(white, np.zeros_like(mask), side)[0, 0, 0]
-        shown = 1 - (shown - lowest) / (1 - lowest)
-    else:
-        shown = scene(white, mask, (side, side))[..., :1]
-    assert_close(shown, picture(name), 1e-5)
+    wanted = picture("background_mask")
+    shown = foreground(white, mask, len(wanted))[..., :1]
+    lowest = foreground(white, np.zeros_like(mask), len(wanted))[0, 0, 0]
+    assert_close(1 - (shown - lowest) / (1 - lowest), wanted, 1e-5, "person")
+    name = "background_mask_controlnet"
+    assert_close(scene(white, mask, canvas_of(name))[..., :1], picture(name), 1e-5, "scene")

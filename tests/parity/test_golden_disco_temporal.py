@@ -98,5 +98,5 @@ def test_background_latent(model):
 
 
 def test_the_window_is_the_published_clip(model):
-    assert model.animator.window_length == FRAMES
+    assert model.config.window_length == FRAMES
     assert model.config.unet.temporal

@@ -8,7 +8,8 @@ from golden import ConvertedModel, Golden
 from golden_model import convert_golden_dreampose
 from torch_oracles import assert_close, compiled
 
-from tpc_jax.conditioning.canvas import fit_images
+from tpc_jax.animators.reading import with_neighbours
+from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.conditioning.clip_pixels import centre_pixels
 from tpc_jax.conditioning.uv import fit_uv
 from tpc_jax.model import params as P
@@ -44,7 +45,7 @@ def test_autoencoder(model, name):
     # Sums over a picture of one colour need double precision, see `convert.dreampose`.
     with jax.enable_x64(name == "uncond"):
         params = P.cast(model.params["vae"], np.float64 if name == "uncond" else np.float32)
-        moments = jax.jit(lambda p, x: P.bind(model.animator.networks["vae"], p).moments(x))
+        moments = jax.jit(lambda p, x: P.bind(model.animator.networks()["vae"], p).moments(x))
         mean, log_variance = map(np.asarray, moments(params, jnp.asarray(pixels[None])))
     scale = np.abs(DATA[f"vae_{name}_mean"]).max()
     assert_close(mean / scale, DATA[f"vae_{name}_mean"] / scale, 2e-5, "mean")
@@ -72,7 +73,7 @@ def test_pixels_of_the_reference_and_of_the_empty_picture(model):
     ours = centre_pixels(jnp.asarray(picture), side)
     assert np.abs(ours - DATA["clip_pixels_cond"]).max() <= LEVEL
     assert np.abs(ours - DATA["clip_pixels_cond"]).mean() <= LEVEL / 100
-    empty = np.asarray(centre_pixels(jnp.zeros((1, 64, 128, 3)), side))
+    empty = np.asarray(centre_pixels(jnp.zeros_like(picture), side))
     assert_close(empty, DATA["clip_pixels_uncond"], 1e-5)
 
 
@@ -97,7 +98,8 @@ def test_the_stored_null_context_has_the_posterior_mean(model):
 
 
 def test_first_input_of_the_denoiser(model):
-    pose = np.moveaxis(DATA.raw("pose"), 1, -1)[:, ::8, ::8]
+    cell = model.config.vae.downscale
+    pose = np.moveaxis(DATA.raw("pose"), 1, -1)[:, ::cell, ::cell]
     latents = DATA["loop_pndm_init_latents"]
     zeros = np.zeros_like(pose)
     rows = [np.concatenate([latents, p], axis=-1) for p in (zeros, pose, zeros)]
@@ -105,19 +107,23 @@ def test_first_input_of_the_denoiser(model):
 
 
 def test_pictures():
-    key = fit_images(PREPROCESS["key_frame_u8"], (640, 512), fit="stretch")
-    np.testing.assert_array_equal(key, PREPROCESS["key_frame_512x640_u8"])
-    pixels = compiled(lambda x: centre_pixels(x, 224))(key[None].astype(np.float32) / 255)
-    error = np.abs(pixels - np.moveaxis(PREPROCESS["clip_pixel_values"], 1, -1))
+    fitted = PREPROCESS["key_frame_512x640_u8"]
+    key = Canvas(fitted.shape[:2], "stretch").pictures(PREPROCESS["key_frame_u8"])
+    np.testing.assert_array_equal(key, fitted)
+    wanted = np.moveaxis(PREPROCESS["clip_pixel_values"], 1, -1)
+    shrink = compiled(lambda x: centre_pixels(x, wanted.shape[1]))
+    error = np.abs(shrink(key[None].astype(np.float32) / 255) - wanted)
     assert error.max() <= LEVEL
     assert (error > 1e-4).mean() < 1e-3
 
 
 def test_poses(model):
     animator = model.animator
-    full = fit_uv(np.moveaxis(PREPROCESS["pose_raw"], 1, -1), (640, 512))
+    size = PREPROCESS["key_frame_512x640_u8"].shape[:2]
+    full = fit_uv(np.moveaxis(PREPROCESS["pose_raw"], 1, -1), size)
     middle = np.moveaxis(PREPROCESS["pose_full_frame2"], 0, -1)
-    assert_close(2 * full[2, ::16, ::16] - 1, middle, 1e-4, "full")
-    poses = animator.pose_context(animator.pose_features({}, jnp.asarray(full)))
+    stride = size[0] // len(middle)
+    assert_close(2 * full[2, ::stride, ::stride] - 1, middle, 1e-4, "full")
+    poses = with_neighbours(animator.pose({}, jnp.asarray(full)), animator.pose_reach)
     expected = np.moveaxis(PREPROCESS["pose_unet_input"], 1, -1)[0]
     assert_close(poses[2], expected, 1e-4, "window")

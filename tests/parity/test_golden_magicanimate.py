@@ -10,8 +10,8 @@ from golden import Golden
 from golden_model import convert_golden
 from torch_oracles import assert_close, compiled
 
-from tpc_jax.animators.magicanimate import MagicAnimateConfig, networks
-from tpc_jax.conditioning.masks import EVERYONE, Visibility, visibility
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.conditioning.masks import EVERYONE, Visibility, pool, visibility
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.checkpoint import load_params, read_config
@@ -37,7 +37,7 @@ class Model:
         config = read_config(folder)
         assert config.pop("animator") == "magicanimate"
         self.config = MagicAnimateConfig.from_dict(config)
-        self.networks = networks(self.config)
+        self.networks = MagicAnimateAnimator(self.config).networks()
         self.params = load_params(folder, self.networks, jnp.float32)
         self.grids = token_grids(self.config.unet, *LATENT[:2])
 
@@ -188,7 +188,8 @@ def masked_bits(people: int, tokens: int) -> Visibility:
     masks = lambda name: jnp.asarray(DATA.raw(name)[:people] / np.float32(255))  # noqa: E731
     side = round(tokens**0.5)
     pose, calibrated = masks("pose_masks")[:, WINDOW], masks("cal_masks")[:, KEY_FRAMES]
-    return visibility("masked", pose, calibrated, masks("ref_masks"), (side, side))
+    cells = (pool(m, (side, side)) for m in (pose, calibrated, masks("ref_masks")))
+    return visibility("masked", *cells)
 
 
 def reference_bits(tokens: int) -> Visibility:

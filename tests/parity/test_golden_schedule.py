@@ -10,8 +10,9 @@ from golden import Golden
 
 from tpc_jax.animators.animateanyone import AnimateAnyoneConfig, published_schedule
 from tpc_jax.convert.configs import Settings, schedule_config
-from tpc_jax.sampler.ddim import ddim_step
-from tpc_jax.sampler.schedule import alphas_cumprod, step_table, timesteps
+from tpc_jax.sampler.schedule import alphas_cumprod, timesteps
+from tpc_jax.sampler.step import linear_step, start_state
+from tpc_jax.sampler.table import ddim_table, row_of
 
 DATA = Golden("animateanyone")
 CONFIG = schedule_config(
@@ -24,7 +25,7 @@ TRAINING = dataclasses.replace(CONFIG, beta_schedule="scaled_linear")
 
 def test_the_published_values_are_the_defaults():
     assert dataclasses.replace(CONFIG, steps_offset=1) == published_schedule()
-    assert (AnimateAnyoneConfig().num_steps, AnimateAnyoneConfig().guidance_scale) == (30, 3.5)
+    assert (AnimateAnyoneConfig().num_steps, AnimateAnyoneConfig().guidance_scale) == (30, (3.5,))
 
 
 def test_noise_levels():
@@ -78,11 +79,12 @@ def test_timesteps(count):
 @pytest.mark.parametrize(("count", "places"), [(25, (0, 7, 24)), (30, (0, 7, 29))])
 def test_single_steps(count, places):
     """At 30 steps the index after 766 is 733, though 732 comes next."""
-    table = step_table(CONFIG, count)
-    inputs = [jnp.asarray(DATA.raw(f"sched_step_{name}")) for name in ("model_output", "sample")]
+    table = ddim_table(CONFIG, count)
+    predicted, latents = (
+        jnp.asarray(DATA.raw(f"sched_step_{name}")) for name in ("model_output", "sample")
+    )
     for place, theirs in zip(places, DATA.raw(f"sched_step{count}_prev"), strict=True):
-        row = (jnp.asarray(column[place]) for column in table[1:])
-        ours = ddim_step(*inputs, *row, CONFIG.prediction_type)
+        ours = linear_step(start_state(table, latents), row_of(table, place), predicted).latents
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
 
 
@@ -94,7 +96,5 @@ def test_noising():
     noisy, velocity = signal * clean + noise * added, signal * added - noise * clean
     np.testing.assert_allclose(noisy, DATA.raw("sched_add_noise_out_t500"), atol=1e-5)
     np.testing.assert_allclose(velocity, DATA.raw("sched_velocity_out_t500"), atol=1e-5)
-    # From the velocity and the noisy latents a step to no noise gives the clean ones.
-    values = (jnp.asarray(x, jnp.float32) for x in (velocity, noisy, signal, noise, 1, 0))
-    back = ddim_step(*values, CONFIG.prediction_type)
-    np.testing.assert_allclose(back, clean, atol=1e-5)
+    # The velocity and the noisy latents give the clean ones.
+    np.testing.assert_allclose(signal * noisy - noise * velocity, clean, atol=1e-5)

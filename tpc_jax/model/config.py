@@ -5,20 +5,14 @@ Defaults are those of Stable Diffusion 1.5, so a config file only says what diff
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 # Not `typing.Self`, which the type checks of the tests cannot read.
 ConfigType = TypeVar("ConfigType", bound="Config")
 
 
 class Config:
-    """Adds strict reading from a mapping to a frozen dataclass.
-
-    Attributes:
-        NESTED: Which fields are configs themselves.
-    """
-
-    NESTED: ClassVar[Mapping[str, type["Config"]]] = {}
+    """Adds strict reading from a mapping to a frozen dataclass, whose fields may be configs too."""
 
     @classmethod
     def from_dict(cls: type[ConfigType], values: Mapping[str, Any]) -> ConfigType:
@@ -33,14 +27,15 @@ class Config:
             raise ValueError(f"unknown {cls.__name__} keys {unknown}; known: {sorted(fields)}")
         return cls(**{name: cls._read(fields[name], value) for name, value in values.items()})
 
-    @classmethod
-    def _read(cls, field: dataclasses.Field, value: Any) -> Any:
+    @staticmethod
+    def _read(field: dataclasses.Field, value: Any) -> Any:
         choices = get_args(field.type)
         if get_origin(field.type) is Literal and value not in choices:
             raise ValueError(f"{field.name} must be one of {choices}, got {value!r}")
-        nested = cls.NESTED.get(field.name)
-        if nested is not None and value is not None:
-            return nested.from_dict(value)
+        # The field's type is a config, or one or None.
+        for kind in (field.type, *choices):
+            if isinstance(kind, type) and issubclass(kind, Config) and value is not None:
+                return kind.from_dict(value)
         return tuple(value) if isinstance(value, list) else value
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,8 +83,6 @@ class UNetConfig(Config):
             have this size. None (as in Stable Diffusion) has no table.
     """
 
-    NESTED: ClassVar = {"motion": MotionConfig}
-
     in_channels: int = 4
     out_channels: int = 4
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -127,8 +120,6 @@ class ControlNetConfig(Config):
             the first halves the size. None: the condition has the size of latents, and one
             convolution goes to the trunk's width (DisCo's background).
     """
-
-    NESTED: ClassVar = {"trunk": UNetConfig}
 
     trunk: UNetConfig = dataclasses.field(default_factory=UNetConfig)
     condition_in_channels: int = 3

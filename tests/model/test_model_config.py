@@ -5,10 +5,19 @@ import json
 import pytest
 from small_networks import CONFIG
 
-from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
+from tpc_jax.model.config import (
+    ControlNetConfig,
+    MotionConfig,
+    PoseNetConfig,
+    UNetConfig,
+    VAEConfig,
+)
 
 
-@pytest.mark.parametrize("config", [CONFIG, UNetConfig(), VAEConfig(patch_size=2), PoseNetConfig()])
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, UNetConfig(), ControlNetConfig(), VAEConfig(patch_size=2), PoseNetConfig()],
+)
 def test_round_trip_through_json(config):
     plain = json.loads(json.dumps(config.to_dict()))
     assert type(config).from_dict(plain) == config

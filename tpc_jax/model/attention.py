@@ -129,9 +129,10 @@ def _attend_in_blocks(query, key, value, query_bits, key_bits):
 
 
 def _attend_by_queries(query, key, value, query_bits, key_bits, block: int):
-    """Attend for one head, `block` queries at a time."""
+    """Attend for one head, at most `block` queries at a time."""
     tokens = query.shape[0]
     blocks = -(-tokens // block)
+    block = -(-tokens // blocks)  # even blocks need the least padding
     pad = blocks * block - tokens
 
     def cut(x):

@@ -15,7 +15,7 @@ from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.config import UNetConfig
 from tpc_jax.model.layers import Downsample, ResnetBlock, Upsample
 from tpc_jax.model.motion import TemporalTransformer
-from tpc_jax.model.transformer import NormedTokens, SpatialTransformer
+from tpc_jax.model.transformer import SpatialTransformer
 
 # Only the number of images stays the same in a block: `_` says so to the type checks of the tests.
 Pictures = Float[Array, "images _h _w _channels"]
@@ -128,6 +128,8 @@ class DownBlock(_LayeredBlock):
 class MidBlock(nnx.Module):
     """Resnet, transformer, optional motion module, resnet at the coarsest level."""
 
+    num_transformers = 1
+
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         channels = config.block_out_channels[-1]
         self.resnets = nnx.List([make_resnet(channels, channels, config, rngs) for _ in range(2)])
@@ -151,10 +153,7 @@ class MidBlock(nnx.Module):
 
 
 class UpBlock(_LayeredBlock):
-    """Layers at one level, each fed with a skip, then doubling unless it is the finest.
-
-    With `ends_in_tokens` the last layer stops at its normed tokens: the appearance encoder.
-    """
+    """Layers at one level, each fed with a skip, then doubling unless it is the finest."""
 
     def __init__(
         self,
@@ -163,18 +162,12 @@ class UpBlock(_LayeredBlock):
         level: int,
         config: UNetConfig,
         *,
-        ends_in_tokens: bool = False,
         rngs: nnx.Rngs,
     ):
         out_channels = config.block_out_channels[level]
         inputs = [in_channels] + [out_channels] * (len(skip_channels) - 1)
         widths = [(i + s, out_channels) for i, s in zip(inputs, skip_channels, strict=True)]
         self._build(widths, level, config, rngs)
-        self.ends_in_tokens = ends_in_tokens
-        if ends_in_tokens:
-            self.attentions[-1] = NormedTokens(
-                out_channels, num_groups=config.norm_num_groups, rngs=rngs
-            )
         self.has_upsampler = level > 0
         if self.has_upsampler:
             self.upsamplers = nnx.List([Upsample(out_channels, rngs=rngs)])
@@ -191,9 +184,6 @@ class UpBlock(_LayeredBlock):
         for index in range(len(self.resnets)):
             x = jnp.concatenate([x, skips[-1]], axis=-1)
             skips = skips[:-1]
-            if self.ends_in_tokens and index == len(self.resnets) - 1:
-                x = self.resnets[index](x, conditions.time, conditions.pooled_frames)
-                return x, skips, [*normed, self.attentions[index](x)]
             reference = references[index] if self.has_attention else None
             x, tokens = self._layer(index, x, conditions, reference)
             normed += [] if tokens is None else [tokens]

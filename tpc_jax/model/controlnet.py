@@ -7,7 +7,7 @@ from tpc_jax.model.blocks import Conditions
 from tpc_jax.model.config import ControlNetConfig, PoseNetConfig
 from tpc_jax.model.layers import conv1x1, conv3x3
 from tpc_jax.model.pose_net import PoseNet
-from tpc_jax.model.unet import DownTrunk, num_transformers, skip_channels
+from tpc_jax.model.unet import DownTrunk, skip_channels
 
 
 class LatentCondition(nnx.Module):
@@ -78,8 +78,7 @@ class ControlNet(DownTrunk):
         time = self.time_embedding(timesteps)
         pooled = num_frames if self.config.norm_over_frames else 1
         conditions = Conditions(time, context, num_frames, pooled)
-        nothing = iter([None] * num_transformers(self.config)[0])
-        skips, _ = self._descend(x, conditions, nothing)
+        skips, _ = self._descend(x, conditions)
         mid, _ = self.mid_block(skips[-1], conditions, [None])
         convolved = [
             conv(skip) for conv, skip in zip(self.controlnet_down_blocks, skips, strict=True)

@@ -183,5 +183,54 @@ class Upsample(nnx.Module):
         self, x: Float[Array, "images h w c"], size: tuple[int, int]
     ) -> Float[Array, "images h2 w2 c"]:
         """Return the pictures at `size`, which is twice the old size or one less."""
-        doubled = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-        return self.conv(doubled[:, : size[0], : size[1]])
+        return self.conv(_doubled(x, size))
+
+
+class UpsampleInPhases(nnx.Module):
+    """`Upsample` with 4 instead of 9 products per value; equal up to rounding.
+
+    Row 2i of the repeated picture is convolved with rows i - 1, i and i of the picture, row 2i + 1
+    with i, i and i + 1, and columns likewise. Hence each of the four phases is a convolution of
+    2 x 2 cells, whose kernel sums what meets the same cell.
+    """
+
+    def __init__(self, conv: nnx.Conv):
+        self.conv = conv
+
+    def __call__(
+        self, x: Float[Array, "images h w c"], size: tuple[int, int]
+    ) -> Float[Array, "images h2 w2 c"]:
+        """Return the pictures at `size`, which is twice the old size or one less."""
+        if size != (2 * x.shape[1], 2 * x.shape[2]):  # the last cells meet what is cut off
+            return self.conv(_doubled(x, size))
+        rows = [
+            jnp.stack(
+                [_phase(x, kernel, row, col) for col, kernel in enumerate(_phase_kernels(half, 1))],
+                axis=3,
+            )
+            for row, half in enumerate(_phase_kernels(self.conv.kernel[...], 0))
+        ]
+        return jnp.stack(rows, axis=2).reshape(len(x), *size, -1) + self.conv.bias[...]
+
+
+def _doubled(x, size: tuple[int, int]):
+    """Repeat each cell along both axes."""
+    doubled = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+    return doubled[:, : size[0], : size[1]]
+
+
+def _phase_kernels(kernel, axis: int):
+    """Return what an axis of three taps becomes for even and for odd places: two taps."""
+    before, at, after = jnp.split(kernel, 3, axis)
+    return (
+        jnp.concatenate([before, at + after], axis),
+        jnp.concatenate([before + at, after], axis),
+    )
+
+
+def _phase(x, kernel, row: int, col: int):
+    """Convolve with two taps per axis: an even place meets the cell before, an odd one after."""
+    padding = ((1 - row, row), (1 - col, col))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )

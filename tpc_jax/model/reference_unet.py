@@ -7,17 +7,29 @@ from jaxtyping import Array, Float
 
 from tpc_jax.model.blocks import Conditions
 from tpc_jax.model.config import UNetConfig
+from tpc_jax.model.layers import UpsampleInPhases
+from tpc_jax.model.transformer import NormedTokens
 from tpc_jax.model.unet import UNetTrunk, reading_transformers
 
 
 class AppearanceEncoder(UNetTrunk):
-    """A UNet over single pictures that ends at the normed tokens of its last transformer."""
+    """A UNet over single pictures that ends at the normed tokens of its last transformer.
+
+    It upsamples in phases, which saves a twentieth of its products. The denoiser does not: its
+    rounding enters the latents at every step, times the guidance scale.
+    """
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         if not config.attention_levels[0]:
             raise ValueError("an appearance encoder needs attention at the finest level")
         config = dataclasses.replace(config, motion=None, norm_over_frames=False)
-        super().__init__(config, ends_in_tokens=True, rngs=rngs)
+        super().__init__(config, rngs=rngs)
+        *coarser, finest = self.up_blocks
+        finest.attentions[-1] = NormedTokens(
+            config.block_out_channels[0], num_groups=config.norm_num_groups, rngs=rngs
+        )
+        for block in coarser:
+            block.upsamplers[0] = UpsampleInPhases(block.upsamplers[0].conv)
 
     def __call__(
         self,
@@ -43,7 +55,6 @@ class AppearanceEncoder(UNetTrunk):
         x = self._enter(latents.astype(dtype))
         conditions = Conditions(self.time_embedding(timesteps), context, 1, 1)
         reads = reading_transformers(self.config)
-        nothing = iter([None] * len(reads))
-        skips, down = self._descend(x, conditions, nothing)
-        _, up = self._ascend(skips, conditions, nothing)
+        skips, down = self._descend(x, conditions)
+        _, up = self._ascend(skips, conditions)
         return tuple(n if read else None for n, read in zip(down + up, reads, strict=True))

@@ -139,7 +139,7 @@ class SpatialTransformer(nnx.Module):
 class NormedTokens(nnx.Module):
     """The beginning of a transformer, up to the tokens that a denoiser reads.
 
-    The last transformer of an appearance encoder has only these layers.
+    The last transformer of an appearance encoder has only these layers, and changes nothing.
     """
 
     def __init__(self, channels: int, *, num_groups: int, rngs: nnx.Rngs):
@@ -149,8 +149,8 @@ class NormedTokens(nnx.Module):
         self.transformer_blocks = nnx.List([nnx.Dict(norm1=norm1)])
 
     def __call__(
-        self, x: Float[Array, "images h w channels"]
-    ) -> Float[Array, "images tokens channels"]:
-        """Return the normed tokens."""
+        self, x: Float[Array, "images h w channels"], *_
+    ) -> tuple[Float[Array, "images h w channels"], Float[Array, "images tokens channels"]]:
+        """Return the pictures as they are and the tokens for a denoiser to read."""
         tokens = self.proj_in(group_norm(self.norm, x)).reshape(x.shape[0], -1, x.shape[-1])
-        return self.transformer_blocks[0]["norm1"](tokens)
+        return x, self.transformer_blocks[0]["norm1"](tokens)

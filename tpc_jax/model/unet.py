@@ -1,7 +1,6 @@
 """The denoiser: a Stable Diffusion UNet over frames that reads reference features."""
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -57,9 +56,11 @@ class DownTrunk(nnx.Module):
         self,
         x: Float[Array, "images h w channels"],
         conditions: Conditions,
-        references: Iterator[ReferenceTokens | None],
+        references: Sequence[ReferenceTokens | None] | None = None,
     ):
         """Return the skips and the normed tokens of the down blocks.
+
+        `references` has one entry per transformer on the way; None reads nothing.
 
         Raises:
             ValueError: Context is missing or surplus.
@@ -68,21 +69,28 @@ class DownTrunk(nnx.Module):
             wanted = self.config.cross_attention_dim
             raise ValueError(f"context must be given exactly if cross_attention_dim ({wanted}) is")
         skips, normed = [x], []
-        for block in self.down_blocks:
-            x, new_skips, tokens = block(x, conditions, _take(references, block.num_transformers))
+        shares = _shares(self.down_blocks, references)
+        for block, share in zip(self.down_blocks, shares, strict=True):
+            x, new_skips, tokens = block(x, conditions, share)
             skips += new_skips
             normed += tokens
         return skips, normed
 
 
-def _take(references: Iterator[ReferenceTokens | None], count: int):
-    return list(itertools.islice(references, count))
+def _shares(blocks, references: Sequence[ReferenceTokens | None] | None):
+    """Return what each of the blocks reads, one entry per transformer."""
+    ends = np.cumsum([block.num_transformers for block in blocks])
+    references = (None,) * ends[-1] if references is None else references
+    return [
+        references[end - block.num_transformers : end]
+        for block, end in zip(blocks, ends, strict=True)
+    ]
 
 
 class UNetTrunk(DownTrunk):
     """All layers that the denoiser and the appearance encoder have in common."""
 
-    def __init__(self, config: UNetConfig, *, ends_in_tokens: bool, rngs: nnx.Rngs):
+    def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
         widths = config.block_out_channels
         skips = skip_channels(config)
@@ -94,7 +102,6 @@ class UNetTrunk(DownTrunk):
                 skips[::-1][:count],
                 level,
                 config,
-                ends_in_tokens=ends_in_tokens and level == 0,
                 rngs=rngs,
             )
             skips = skips[:-count]
@@ -104,22 +111,22 @@ class UNetTrunk(DownTrunk):
         self,
         skips: Sequence[Float[Array, "images _h _w _channels"]],
         conditions: Conditions,
-        references: Iterator[ReferenceTokens | None],
+        references: Sequence[ReferenceTokens | None] | None = None,
         residuals: Sequence[Float[Array, "images _h _w _channels"]] = (),
     ):
         """Return the last pictures and the normed tokens of the mid and up blocks.
 
-        `residuals` are added to the skips, and the last one to the mid block's output, after the
-        complete down pass (ControlNet).
+        `references` are as on the way down; `residuals` are added to the skips, and the last one to
+        the mid block's output, after the complete down pass (ControlNet).
         """
-        x, normed = self.mid_block(skips[-1], conditions, _take(references, 1))
+        mid, *shares = _shares([self.mid_block, *self.up_blocks], references)
+        x, normed = self.mid_block(skips[-1], conditions, mid)
         if residuals:
             *skip_residuals, mid_residual = residuals
             skips = [s + r.astype(s.dtype) for s, r in zip(skips, skip_residuals, strict=True)]
             x = x + mid_residual.astype(x.dtype)
-        for block in self.up_blocks:
-            taken = _take(references, block.num_transformers)
-            x, skips, tokens = block(x, skips, conditions, taken)
+        for block, share in zip(self.up_blocks, shares, strict=True):
+            x, skips, tokens = block(x, skips, conditions, share)
             normed += tokens
         return x, normed
 
@@ -149,7 +156,7 @@ class UNet(UNetTrunk):
     """The denoiser."""
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
-        super().__init__(config, ends_in_tokens=False, rngs=rngs)
+        super().__init__(config, rngs=rngs)
         width = config.block_out_channels[0]
         self.conv_norm_out = make_group_norm(
             width, config.norm_num_groups, eps=RESNET_EPS, rngs=rngs
@@ -186,11 +193,10 @@ class UNet(UNetTrunk):
 
         Source: diffusers `UNet2DConditionModel`; MagicAnimate `unet_controlnet.py`.
         """
-        references = self._listed(references)
+        down, up = self._halves(references)
         x, conditions = self._begin(latents, timesteps, context, pose)
-        reading = iter(references)
-        skips, _ = self._descend(x, conditions, reading)
-        return self._finish(latents, skips, conditions, reading, residuals)
+        skips, _ = self._descend(x, conditions, down)
+        return self._finish(latents, skips, conditions, up, residuals)
 
     def without_and_with(
         self,
@@ -220,18 +226,14 @@ class UNet(UNetTrunk):
         Raises:
             ValueError: As `__call__`.
         """
-        references = self._listed(references)
+        down, up = self._halves(references)
         x, conditions = self._begin(latents, timesteps, context, pose)
-        plain, reading = iter(self._listed(None)), iter(references)
-        skips, _ = self._descend(x, conditions, plain)
-        down = num_transformers(self.config)[0]
-        reads = any(part is not None for part in references[:down])
-        other = self._descend(x, conditions, reading)[0] if reads else skips
-        if not reads:
-            _take(reading, down)
+        skips, _ = self._descend(x, conditions)
+        reads = any(part is not None for part in down)
+        other = self._descend(x, conditions, down)[0] if reads else skips
         return (
-            self._finish(latents, skips, conditions, plain, residuals),
-            self._finish(latents, other, conditions, reading, residuals),
+            self._finish(latents, skips, conditions, None, residuals),
+            self._finish(latents, other, conditions, up, residuals),
         )
 
     def attention_weights(
@@ -262,10 +264,10 @@ class UNet(UNetTrunk):
             Per transformer in execution order the weights of `Attention.weights`, or None where
             nothing is read.
         """
+        read_down, read_up = self._halves(references)
         x, conditions = self._begin(latents, timesteps, context, pose)
-        reading = iter(self._listed(references))
-        skips, down = self._descend(x, conditions, reading)
-        _, up = self._ascend(skips, conditions, reading, residuals)
+        skips, down = self._descend(x, conditions, read_down)
+        _, up = self._ascend(skips, conditions, read_up, residuals)
         grids = token_grids(self.config, *latents.shape[2:4])
         weights = []
         for layer, tokens, read, (height, width) in zip(
@@ -285,12 +287,16 @@ class UNet(UNetTrunk):
             for transformer in getattr(block, "attentions", ())
         ]
 
-    def _listed(self, references) -> Sequence[ReferenceTokens | None]:
-        count = sum(num_transformers(self.config))
-        references = (None,) * count if references is None else references
-        if len(references) != count:
-            raise ValueError(f"references must have {count} entries, got {len(references)}")
-        return references
+    def _halves(self, references: Sequence[ReferenceTokens | None] | None):
+        """Return what is read on the way down, and in the mid block and on the way up."""
+        if references is None:
+            return None, None
+        down, mid, up = num_transformers(self.config)
+        if len(references) != down + mid + up:
+            raise ValueError(
+                f"references must have {down + mid + up} entries, got {len(references)}"
+            )
+        return references[:down], references[down:]
 
     def _begin(self, latents, timesteps, context, pose):
         """Return the first pictures and what all layers share."""

@@ -162,6 +162,7 @@ def test_an_estimate_needs_no_reference():
     assert estimate.step_flops > 1e6
 
 
+@pytest.mark.slow
 def test_closed_windows_group_frames_by_their_place_in_the_clip(model):
     """Calibrated pictures that are alike within groups leave no choice to the draw."""
     given = clip(6)
@@ -215,6 +216,7 @@ def test_the_pose_picture_is_the_rendering_or_drawn_from_keypoints():
     assert (detailed != rendering).any()
 
 
+@pytest.mark.slow
 def test_blended_frames_lie_between(model):
     animator, params = small_animateanyone()
     picture = reference_image()

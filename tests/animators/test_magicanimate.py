@@ -176,6 +176,7 @@ def test_people_have_no_order(model, masked):
     assert np.abs(run(model, wrong, MASKED) - masked).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_repeated_frames_are_frames_that_repeat(model, masked):
     clip = random_clip(FRAMES)
     stretched = clip._replace(

@@ -187,6 +187,7 @@ def test_an_estimate(case):
     assert 3.5 * short.step_flops < long.step_flops < 4.5 * short.step_flops
 
 
+@pytest.mark.slow
 def test_features_that_do_not_fit_are_encoded_at_every_step(case):
     """In double precision: over the steps rounding of single precision grows to 1.6e-4."""
     animator, params, clip = case

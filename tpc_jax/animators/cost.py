@@ -1,5 +1,6 @@
 """What a run will take, counted before anything is compiled."""
 
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -180,6 +181,7 @@ def _bytes(variable) -> int:
     return math.prod(aval.shape) * aval.dtype.itemsize
 
 
+@functools.cache
 def measure_flops_per_second(dtype: jnp.dtype) -> float:
     """Return what this device reaches in a large matrix product, the best of a few."""
     side = 2048 if jax.default_backend() == "cpu" else 8192

@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command_line import command_line
 from small_tokens import small_dreampose
 
 from tpc_jax.animators.dreampose import stored_null_tokens
 from tpc_jax.animators.load import load_animator
 from tpc_jax.io.images import write_image
 from tpc_jax.model.checkpoint import save_checkpoint
+from tpc_jax.studies.training import dreampose
 from tpc_jax.studies.training.config import StageConfig
 from tpc_jax.studies.training.dreampose import FinetuneConfig, denoiser_loss, finetune, make_batches
 
@@ -108,26 +110,38 @@ def test_what_is_hidden_does_not_count(person):
     assert loss(jax.tree.map(jnp.asarray, changed)) != shown != first
 
 
-def test_the_script(person, tmp_path, monkeypatch, capsys):
+def toml(stage):
+    return "".join(f"{n} = {v}\n" for n, v in dataclasses.asdict(stage).items() if v is not None)
+
+
+def test_the_script_goes_on_from_what_is_trained(person, trained, tmp_path, monkeypatch, capsys):
     animator, params = small_dreampose()
-    save_checkpoint(
-        tmp_path / "model", {"animator": "dreampose", **animator.config.to_dict()}, params
+    config = {"animator": "dreampose", **animator.config.to_dict()}
+    save_checkpoint(tmp_path / "model", config, params)
+    for index, picture in enumerate(person[0]):
+        write_image(tmp_path / "pictures" / f"{index}.png", picture)
+    np.save(tmp_path / "poses.npy", np.moveaxis(person[1], -1, 1))
+    (tmp_path / "settings.toml").write_text(
+        f"crop_pixels = {CONFIG.crop_pixels}\nsave_every = {CONFIG.save_every}\n"
+        f"[denoiser]\n{toml(CONFIG.denoiser)}[decoder]\n{toml(CONFIG.decoder)}"
     )
-    write_image(tmp_path / "person.png", person[0][0])
-    np.save(tmp_path / "poses.npy", np.moveaxis(person[1][:1], -1, 1))
-    (tmp_path / "short.toml").write_text(
-        "[denoiser]\nsteps = 1\nclips = 1\nframes = 1\nlearning_rate = 1e-3\n"
-        "[decoder]\nsteps = 1\nclips = 1\nframes = 1\nlearning_rate = 1e-3\n"
-    )
-    words = {
-        "model": "model", "pictures": "person.png", "poses": "poses.npy", "out": "out",
-        "runs": "runs", "config": "short.toml",
+
+    def finetuned(animator, params, pictures, uv, config, directory):
+        np.testing.assert_array_equal(pictures, person[0])
+        np.testing.assert_array_equal(uv, person[1])
+        assert config == CONFIG
+        return finetune(animator, params, pictures, uv, config, directory)
+
+    monkeypatch.setattr(dreampose, "finetune", finetuned)
+    options = {
+        "model": tmp_path / "model", "pictures": tmp_path / "pictures", "out": tmp_path / "out",
+        "poses": tmp_path / "poses.npy", "runs": trained[0], "config": tmp_path / "settings.toml",
     }  # fmt: skip
-    line = [part for name, file in words.items() for part in (f"--{name}", str(tmp_path / file))]
-    monkeypatch.setattr(sys, "argv", ["finetune_dreampose.py", *line])
+    monkeypatch.setattr(sys, "argv", command_line("finetune_dreampose.py", options))
     finetune_dreampose.main()
-    loaded, _ = load_animator(tmp_path / "out")
+    loaded, restored = load_animator(tmp_path / "out")
     assert loaded == animator
+    jax.tree.map(np.testing.assert_array_equal, restored["unet"], trained[1]["unet"])
     with pytest.raises(SystemExit) as stopped:
         finetune_dreampose.main()
     assert stopped.value.code == 2

@@ -26,6 +26,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_training_goes_on_and_is_stored(tmp_path, monkeypatch):
     shorter = {kind: dataclasses.replace(s, steps=2) for kind, s in SMALL.items()}
     monkeypatch.setattr(synthetic_features, "_NUM_BATCHES", 2)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tpc_jax.convert.core import Conversion, Part
-from tpc_jax.convert.read import open_source
+from tpc_jax.convert.open import open_source
 from tpc_jax.convert.rules import Kind, Rule, ignore, layer
 from tpc_jax.metrics.networks import FeatureNetwork, feature_network
 from tpc_jax.metrics.networks.store import NETWORK, stored_config

@@ -4,15 +4,16 @@ So one rule table serves both layouts: turning the axes back costs nothing, for 
 when they are written.
 """
 
+import math
+import mmap
 import re
 import struct
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import ml_dtypes  # registers bfloat16 with NumPy  # noqa: F401
 import numpy as np
 
-from tpc_jax.convert.read import Source, Tensor, read_span, reading
+from tpc_jax.convert.read import DTYPES, Source, Tensor, read_span, reading
 
 _EXTENSION_SIZES = {0xC7: ">B", 0xC8: ">H", 0xC9: ">I"}
 _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
@@ -20,6 +21,7 @@ _BYTES_SIZES = {0xC4: ">B", 0xC5: ">H", 0xC6: ">I"}
 _TEXT_SIZES = {0xD9: ">B", 0xDA: ">H", 0xDB: ">I"}
 _MAP_SIZES = {0xDE: ">H", 0xDF: ">I"}
 _INTEGERS = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
+_DTYPES = {np.dtype(kind).name: np.dtype(kind) for kind in DTYPES.values()}
 _ARRAY_TYPE = 1  # Flax's extension for arrays: packed (shape, name of the dtype, bytes)
 
 # Order of PyTorch's axes in Flax's arrays.
@@ -41,12 +43,13 @@ def read_msgpack(path: Path) -> Source:
         UserError: The file is truncated, or holds something else than nested dicts of arrays.
     """
     places: dict[str, _Place] = {}
-    with reading(path, ValueError, TypeError, struct.error, UnicodeError, RecursionError):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            _index(file, size, (), places)
-            if file.tell() != size:
-                raise ValueError(f"{size - file.tell()} bytes too many")
+    malformed = (ValueError, KeyError, TypeError, struct.error, UnicodeError, RecursionError)
+    with reading(path, *malformed), path.open("rb") as stored:
+        # Of a mapped file no more can be read than it holds, whatever lengths it tells of.
+        with mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) as file:
+            _index(file, len(file), (), places)
+            if file.tell() != len(file):
+                raise ValueError(f"{len(file) - file.tell()} bytes too many")
     tensors: dict[str, Tensor] = {}
     for flax_name, place in places.items():
         tensors[torch_name(flax_name)] = _torch_tensor(path, flax_name, place)
@@ -73,7 +76,7 @@ def _torch_tensor(path: Path, name: str, place: _Place) -> Tensor:
     )
 
 
-def _index(file: BinaryIO, size: int, path: tuple[str, ...], places: dict[str, _Place]) -> None:
+def _index(file: mmap.mmap, size: int, path: tuple[str, ...], places: dict[str, _Place]) -> None:
     """Note the arrays of the value that starts here, and stop behind it."""
     kind = _byte(file)
     if 0x80 <= kind <= 0x8F or kind in _MAP_SIZES:
@@ -96,36 +99,36 @@ def _index(file: BinaryIO, size: int, path: tuple[str, ...], places: dict[str, _
     file.seek(end)
 
 
-def _array(file: BinaryIO, end: int) -> _Place:
+def _array(file: mmap.mmap, end: int) -> _Place:
     if _byte(file) != 0x93:
         raise ValueError("an array is not stored as shape, type and bytes")
     rank = _byte(file)
     if not 0x90 <= rank <= 0x9F:
         raise ValueError("the shape of an array is no list")
     shape = tuple(_integer(file) for _ in range(rank & 0x0F))
-    dtype = np.dtype(_text(file))
+    dtype = _DTYPES[_text(file)]
     length = _number(file, _BYTES_SIZES.get(_byte(file)))
-    if length != np.prod(shape, dtype=np.int64) * dtype.itemsize or file.tell() + length != end:
+    if length != math.prod(shape) * dtype.itemsize or file.tell() + length != end:
         raise ValueError(f"{length} bytes for shape {shape} of {dtype}")
     return _Place(file.tell(), shape, dtype)
 
 
-def _byte(file: BinaryIO) -> int:
+def _byte(file: mmap.mmap) -> int:
     return _number(file, ">B")
 
 
-def _number(file: BinaryIO, code: str | None) -> int:
+def _number(file: mmap.mmap, code: str | None) -> int:
     if code is None:
         raise ValueError("not the type of value that an array has here")
     return struct.unpack(code, file.read(struct.calcsize(code)))[0]
 
 
-def _integer(file: BinaryIO) -> int:
+def _integer(file: mmap.mmap) -> int:
     kind = _byte(file)
     return kind if kind < 0x80 else _number(file, _INTEGERS.get(kind))
 
 
-def _text(file: BinaryIO) -> str:
+def _text(file: mmap.mmap) -> str:
     kind = _byte(file)
     length = kind & 0x1F if 0xA0 <= kind <= 0xBF else _number(file, _TEXT_SIZES.get(kind))
     return file.read(length).decode()

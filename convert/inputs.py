@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tpc_jax.convert.configs import Settings
 from tpc_jax.convert.folders import find_weights, read_settings
-from tpc_jax.convert.read import Source, open_source
+from tpc_jax.convert.open import open_source
+from tpc_jax.convert.read import Source
 
 
 class Inputs:

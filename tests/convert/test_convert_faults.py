@@ -12,7 +12,7 @@ from flax.serialization import to_bytes
 from small_published import ENCODER, INFERENCE, MOTION, TEXT, UNET, VAE
 
 from tpc_jax.convert.core import convert_model, plan_parts
-from tpc_jax.convert.read import open_source
+from tpc_jax.convert.open import open_source
 from tpc_jax.errors import UserError
 
 pytestmark = pytest.mark.torch

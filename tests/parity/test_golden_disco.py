@@ -11,7 +11,8 @@ from tpc_jax.animators.disco import combine
 from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.conditioning.clip_pixels import normalise
 from tpc_jax.conditioning.foreground import foreground, scene
-from tpc_jax.convert.read import inside, open_source
+from tpc_jax.convert.open import open_source
+from tpc_jax.convert.read import inside
 from tpc_jax.convert.tables import VISION
 from tpc_jax.model import params as P
 

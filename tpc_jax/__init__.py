@@ -6,8 +6,10 @@ Importing this package needs JAX and NumPy alone; networks live in `tpc_jax.mode
 from tpc_jax._types import Keypoints, ProcrustesResult, SolveStatus, SubsetFit, Transform2D
 from tpc_jax._version import __version__
 from tpc_jax.calibrate import Calibration, calibrate
+from tpc_jax.procrustes.robust import Trimming
 from tpc_jax.procrustes.solve import (
-    MODELS,
+    SOLVERS,
+    TransformKind,
     solve_affine,
     solve_rigid,
     solve_similarity,
@@ -18,13 +20,15 @@ from tpc_jax.procrustes.subsets import fit_trimmed, search_subset
 from tpc_jax.propagation.propagate import propagate, representative_of_frame, representatives
 
 __all__ = [
-    "MODELS",
+    "SOLVERS",
     "Calibration",
     "Keypoints",
     "ProcrustesResult",
     "SolveStatus",
     "SubsetFit",
     "Transform2D",
+    "TransformKind",
+    "Trimming",
     "__version__",
     "calibrate",
     "fit_trimmed",

@@ -14,7 +14,7 @@ from tpc_jax.animators.clip import clip_length, sample_clip, start_clip
 from tpc_jax.animators.encoding import CanvasClip, decode_clip, encode_clip
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.calibrate import Calibration, Method, Model, calibrate
+from tpc_jax.calibrate import Calibration, Method, calibrate
 from tpc_jax.conditioning.canvas import (
     Fit,
     crop_to_content,
@@ -30,6 +30,7 @@ from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import match_people, select_people
 from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.procrustes.solve import TransformKind
 from tpc_jax.sampler.interpolate import interpolate
 from tpc_jax.warp.warp import warp_image_and_mask
 
@@ -57,7 +58,7 @@ def calibrate_clip(
     motion: Motion,
     *,
     method: Method = "lts",
-    model: Model = "similarity",
+    transform: TransformKind = "similarity",
     tau: float = DEFAULT_TAU,
     smooth_sigma: float = 0.0,
 ) -> CalibratedClip:
@@ -67,7 +68,7 @@ def calibrate_clip(
         reference: The still, with at least one person.
         motion: The motion.
         method: Which keypoints steer the fit.
-        model: Kind of transform.
+        transform: Kind of transform.
         tau: Least confidence of a visible point.
         smooth_sigma: Temporal smoothing of the transforms in frames; 0 for none.
 
@@ -94,7 +95,7 @@ def calibrate_clip(
     calibration = jax.tree.map(
         np.asarray,
         _jit_calibrate(
-            reference.keypoints, keypoints, method=method, model=model, tau=tau,
+            reference.keypoints, keypoints, method=method, transform=transform, tau=tau,
             smooth_sigma=smooth_sigma,
         ),
     )  # fmt: skip
@@ -107,7 +108,7 @@ def calibrate_clip(
     return CalibratedClip(calibration, images, masks, keypoints, _target_masks(motion, order))
 
 
-_jit_calibrate = jax.jit(calibrate, static_argnames=("method", "model", "tau", "smooth_sigma"))
+_jit_calibrate = jax.jit(calibrate, static_argnames=("method", "transform", "tau", "smooth_sigma"))
 
 
 def _require_common_points(reference: Keypoints, driving: Keypoints, tau: float) -> None:

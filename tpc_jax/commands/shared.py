@@ -86,7 +86,7 @@ def fit_clip(reference, motion, fit: Fit):
     from tpc_jax.animate import calibrate_clip
 
     return calibrate_clip(
-        reference, motion, method=fit.method, model=fit.transform, smooth_sigma=fit.smooth
+        reference, motion, method=fit.method, transform=fit.transform, smooth_sigma=fit.smooth
     )
 
 

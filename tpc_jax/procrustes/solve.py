@@ -10,7 +10,7 @@ the highest precision; every division is guarded, so gradients are finite on deg
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ from tpc_jax._types import ProcrustesResult, SolveStatus, Transform2D
 Solver = Callable[
     [Float[Array, "points 2"], Float[Array, "points 2"], Float[Array, " points"]], ProcrustesResult
 ]
+
+TransformKind = Literal["similarity", "affine", "translation_scale", "rigid"]
 
 # Spread, relative to the distance from the origin, below which rounding cannot tell points apart.
 _SPREAD_EPS = 16.0
@@ -277,7 +279,7 @@ def solve_similarity_svd(
     return _finish(c, scale * rotation, _status(c, max(2, ref.shape[1]), is_scaled))
 
 
-MODELS: MappingProxyType[str, Solver] = MappingProxyType(
+SOLVERS: MappingProxyType[TransformKind, Solver] = MappingProxyType(
     {
         "similarity": solve_similarity,
         "affine": solve_affine,

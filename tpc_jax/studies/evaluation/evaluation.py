@@ -261,7 +261,7 @@ class _Job:
         key = (variant.moves_pose, method, variant.transform)
         if key not in self._calibrated:
             self._calibrated[key] = calibrate_clip(
-                self.reference, motion, method=method, model=variant.transform
+                self.reference, motion, method=method, transform=variant.transform
             )
         return self._calibrated[key]
 

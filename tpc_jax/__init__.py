@@ -17,7 +17,7 @@ from tpc_jax.procrustes.solve import (
     solve_translation_scale,
 )
 from tpc_jax.procrustes.subsets import fit_trimmed, search_subset
-from tpc_jax.propagation.propagate import propagate, representative_of_frame, representatives
+from tpc_jax.propagation import representatives
 
 __all__ = [
     "SOLVERS",
@@ -32,8 +32,6 @@ __all__ = [
     "__version__",
     "calibrate",
     "fit_trimmed",
-    "propagate",
-    "representative_of_frame",
     "representatives",
     "search_subset",
     "solve_affine",

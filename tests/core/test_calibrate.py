@@ -304,7 +304,7 @@ def test_bad_arguments_are_named(reference, driving, options, message):
 
 def test_the_core_imports_without_networks_or_codecs():
     program = (
-        "import sys, tpc_jax, tpc_jax.propagation.propagate, tpc_jax.pose.matching\n"
+        "import sys, tpc_jax, tpc_jax.propagation, tpc_jax.pose.matching\n"
         "heavy = {'flax', 'torch', 'cv2', 'optax', 'av'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -15,8 +15,7 @@ from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.references import most_groups, window_groups, window_references
 from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.model.params import Params
-from tpc_jax.propagation.groups import num_groups
-from tpc_jax.propagation.propagate import representatives
+from tpc_jax.propagation import num_groups, representatives
 from tpc_jax.sampler.loop import (
     Row,
     Table,

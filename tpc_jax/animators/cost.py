@@ -17,7 +17,7 @@ from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.animators.references import ClipReferences, Keys, Visible, num_keys
 from tpc_jax.conditioning.masks import is_restricted
 from tpc_jax.model.params import Params, num_bytes
-from tpc_jax.propagation.groups import num_groups
+from tpc_jax.propagation import num_groups
 from tpc_jax.sampler.loop import Row, start_state, step_rows
 
 

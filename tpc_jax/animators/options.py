@@ -6,7 +6,7 @@ from typing import Literal
 from tpc_jax.animators.interface import Animator
 from tpc_jax.conditioning.masks import Routing
 from tpc_jax.errors import UserError
-from tpc_jax.propagation.propagate import Policy
+from tpc_jax.propagation import Policy
 from tpc_jax.sampler.interpolate import Blend
 from tpc_jax.sampler.schedule import Sampler
 

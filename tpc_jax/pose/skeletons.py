@@ -15,9 +15,6 @@ KEYPOINT_NAMES: tuple[str, ...] = (
 NUM_KEYPOINTS = len(KEYPOINT_NAMES)
 KEYPOINT_INDEX = MappingProxyType({name: i for i, name in enumerate(KEYPOINT_NAMES)})
 
-LEFT_RIGHT_PAIRS: tuple[tuple[int, int], ...] = (
-    (1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16),
-)  # fmt: skip
 # keypoints[MIRRORED] names the joints of the same person seen in a mirror.
 MIRRORED: tuple[int, ...] = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 

@@ -10,7 +10,7 @@ from tpc_jax.calibrate import Method
 from tpc_jax.conditioning.masks import Routing
 from tpc_jax.errors import UserError
 from tpc_jax.procrustes.solve import TransformKind
-from tpc_jax.propagation.propagate import Policy
+from tpc_jax.propagation import Policy
 
 NONE, SHIFT, RETARGET, RETARGET_TPC = "none", "pose-shift", "retarget", "retarget+lts"
 # These move the motion onto the reference: their frames show the person elsewhere than the truth.

@@ -1,4 +1,4 @@
-"""The COCO-17 skeleton: names in order, mirrored joints, named keypoint subsets, limbs to draw.
+"""The COCO-17 skeleton: names in order, mirrored joints, bones, named subsets, limbs to draw.
 
 Left and right are the person's own. Everything here is static host data.
 """
@@ -17,6 +17,21 @@ KEYPOINT_INDEX = MappingProxyType({name: i for i, name in enumerate(KEYPOINT_NAM
 
 # keypoints[MIRRORED] names the joints of the same person seen in a mirror.
 MIRRORED: tuple[int, ...] = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+
+# Joints at the ends of arms' and legs' bones, the one nearer to the trunk first; a bone is called
+# as the body segment around it (`densepose.SEGMENTS`).
+BONES: MappingProxyType[str, tuple[int, int]] = MappingProxyType(
+    {
+        f"{side}_{segment}": (KEYPOINT_INDEX[f"{side}_{start}"], KEYPOINT_INDEX[f"{side}_{end}"])
+        for segment, start, end in (
+            ("upper_arm", "shoulder", "elbow"),
+            ("lower_arm", "elbow", "wrist"),
+            ("upper_leg", "hip", "knee"),
+            ("lower_leg", "knee", "ankle"),
+        )
+        for side in ("left", "right")
+    }
+)
 
 FACE_POINTS: tuple[int, ...] = (0, 1, 2, 3, 4)
 TORSO_POINTS: tuple[int, ...] = (5, 6, 11, 12)

@@ -56,6 +56,12 @@ def clip_rng(seed: int, index: int, split: str = "train") -> np.random.Generator
     return np.random.default_rng([_SPLITS[split], seed, index])
 
 
+def scaled_turn(angle: Number, scale: Number) -> Float[np.ndarray, "2 2"]:
+    """Return the matrix that turns by radians from +x towards +y and scales."""
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
 def _canvas_size(size: int | tuple[int, int]) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 8:
@@ -130,8 +136,7 @@ def render_clip(
     offset = height * offset
     if person_transform is not None:
         angle, zoom, shift = person_transform
-        cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
-        turn = np.array([[cos, -sin], [sin, cos]])
+        turn = scaled_turn(angle, zoom)
         linear, offset = turn @ linear, offset @ turn.T + np.array(shift) * (width, height)
     offset = offset + center
 

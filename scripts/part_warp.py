@@ -10,23 +10,11 @@ import cv2
 import numpy as np
 import tyro
 
-from tpc_jax.pose.skeletons import KEYPOINT_INDEX
+from tpc_jax.pose.densepose import BONE_PARTS, SEGMENTS
+from tpc_jax.pose.skeletons import BONES, KEYPOINT_INDEX
 from tpc_jax.studies.datasets.splits import LoadedPair
 from tpc_jax.studies.evaluation.cases import make_case
 from tpc_jax.studies.evaluation.scores import score_clip
-
-# DensePose ids that move with a bone; hands and feet go on along forearm and shin.
-_BONES = {
-    ("left_shoulder", "left_elbow"): (15, 17),
-    ("right_shoulder", "right_elbow"): (16, 18),
-    ("left_elbow", "left_wrist"): (19, 21, 4),
-    ("right_elbow", "right_wrist"): (20, 22, 3),
-    ("left_hip", "left_knee"): (8, 10),
-    ("right_hip", "right_knee"): (7, 9),
-    ("left_knee", "left_ankle"): (12, 14, 5),
-    ("right_knee", "right_ankle"): (11, 13, 6),
-}
-_TORSO, _HEAD = (1, 2), (23, 24)
 
 
 def part_frames(keypoints: np.ndarray) -> dict[int, np.ndarray]:
@@ -38,15 +26,15 @@ def part_frames(keypoints: np.ndarray) -> dict[int, np.ndarray]:
     )
     middle = {name: (left[name] + right[name]) / 2 for name in left}
     frames = {}
-    for (start, end), parts in _BONES.items():
-        along = joint[end] - joint[start]
+    for bone, (start, end) in BONES.items():
+        along = (keypoints[end] - keypoints[start]).astype(float)
         across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-3)
-        frames |= dict.fromkeys(parts, _affine(along, across, joint[start]))
+        frames |= dict.fromkeys(BONE_PARTS[bone], _affine(along, across, keypoints[start]))
     width = (left["shoulder"] - right["shoulder"] + left["hip"] - right["hip"]) / 2
     down = middle["hip"] - middle["shoulder"]
-    frames |= dict.fromkeys(_TORSO, _affine(width, down, middle["shoulder"]))
+    frames |= dict.fromkeys(SEGMENTS["torso"], _affine(width, down, middle["shoulder"]))
     neck = middle["shoulder"] - middle["ear"]
-    frames |= dict.fromkeys(_HEAD, _affine(neck[::-1] * [1, -1], neck, middle["ear"]))
+    frames |= dict.fromkeys(SEGMENTS["head"], _affine(neck[::-1] * [1, -1], neck, middle["ear"]))
     return frames
 
 

@@ -9,19 +9,18 @@ from .errors import UserError
 from .io.video import write_video
 from .options import Calibrating, Options
 from .pose.reading import Motion, Reference, read_motion, read_reference
+from .procrustes.robust import Trimming
 from .procrustes.solve import (
-    MODELS as SOLVERS,
-)
-from .procrustes.solve import (
+    SOLVERS,
     solve_affine,
     solve_rigid,
     solve_similarity,
+    solve_similarity_svd,
     solve_translation_scale,
 )
 from .procrustes.subsets import fit_trimmed, search_subset
 from .procrustes.transform import apply, compose, invert
-from .propagation.groups import num_groups
-from .propagation.propagate import representatives
+from .propagation import representatives
 from .warp.warp import composite, warp_image, warp_mask
 
 __all__ = [
@@ -38,6 +37,7 @@ __all__ = [
     "SolveStatus",
     "SubsetFit",
     "Transform2D",
+    "Trimming",
     "UserError",
     "__version__",
     "animate",
@@ -49,7 +49,6 @@ __all__ = [
     "fit_trimmed",
     "invert",
     "load",
-    "num_groups",
     "read_motion",
     "read_reference",
     "representatives",
@@ -57,6 +56,7 @@ __all__ = [
     "solve_affine",
     "solve_rigid",
     "solve_similarity",
+    "solve_similarity_svd",
     "solve_translation_scale",
     "warp_image",
     "warp_mask",

@@ -72,9 +72,9 @@ class SubsetFit(NamedTuple):
     """The chosen keypoint subset of one problem and the fit to it.
 
     Attributes:
-        fit: The alignment fitted to the chosen points.
+        result: The alignment fitted to the chosen points.
         subset: True for the points that steered the fit.
     """
 
-    fit: ProcrustesResult
+    result: ProcrustesResult
     subset: Bool[Array, "*batch points"]

@@ -16,8 +16,8 @@ from tpc_jax._types import Keypoints, ProcrustesResult, SolveStatus, SubsetFit, 
 from tpc_jax.options import Method, TransformKind
 from tpc_jax.pose.filtering import DEFAULT_TAU, visible
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS, SUBSETS
-from tpc_jax.procrustes.robust import DEFAULT_BAND, DEFAULT_BAND_FLOOR
-from tpc_jax.procrustes.solve import MODELS, Solver
+from tpc_jax.procrustes.robust import DEFAULT_TRIMMING, Trimming
+from tpc_jax.procrustes.solve import SOLVERS, Solver
 from tpc_jax.procrustes.subsets import fit_trimmed
 from tpc_jax.procrustes.transform import apply, scale_of, smooth
 
@@ -54,9 +54,7 @@ def calibrate(
     use_confidence: bool = False,
     smooth_sigma: float = 0.0,
     scale_range: tuple[float, float] = (0.05, 20.0),
-    coverage: float = 0.5,
-    band: float = DEFAULT_BAND,
-    band_floor: float = DEFAULT_BAND_FLOOR,
+    trimming: Trimming = DEFAULT_TRIMMING,
 ) -> Calibration:
     """Fit the transforms that carry the reference person onto every driving frame.
 
@@ -72,9 +70,7 @@ def calibrate(
         use_confidence: Weight points by the root of the product of both confidences, not equally.
         smooth_sigma: Standard deviation in frames of a Gaussian over the transforms; 0 for none.
         scale_range: A fit whose scale lies outside is discarded.
-        coverage: "lts": share of the visible points in the searched subset.
-        band: "lts": half width of the inlier band in estimated deviations.
-        band_floor: "lts": least half width of the band, in root mean square spreads.
+        trimming: "lts": size of the searched subset and width of its inlier band.
 
     Returns:
         One transform per person and frame with how it came about. A frame without a fit of its own
@@ -94,11 +90,10 @@ def calibrate(
     reference, driving = _as_default_float(reference), _as_default_float(driving)
     ref_xy, drv_xy = jnp.asarray(reference.xy), jnp.asarray(driving.xy)
     weight = _weights(reference, driving, method, tau, use_confidence)
-    options = {"coverage": coverage, "band": band, "band_floor": band_floor}
-    own = _fit(ref_xy, drv_xy, weight, method, MODELS[transform], options)
-    status = _check_range(own.fit, scale_range)
+    own = _fit(ref_xy, drv_xy, weight, method, SOLVERS[transform], trimming)
+    status = _check_range(own.result, scale_range)
     is_ok = status == SolveStatus.OK.value
-    drv_from_ref = jax.vmap(fill_degenerate)(own.fit.drv_from_ref, is_ok)
+    drv_from_ref = jax.vmap(fill_degenerate)(own.result.drv_from_ref, is_ok)
     if smooth_sigma > 0:
         seen = visible(reference, 0.0).astype(ref_xy.dtype)
         centroid = jax.vmap(weighted_mean)(_finite(ref_xy), seen)
@@ -153,8 +148,8 @@ def _check(reference: Keypoints, driving: Keypoints, method: str, transform: str
             )
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
-    if transform not in MODELS:
-        raise ValueError(f"transform must be one of {tuple(MODELS)}, got {transform!r}")
+    if transform not in SOLVERS:
+        raise ValueError(f"transform must be one of {tuple(SOLVERS)}, got {transform!r}")
     if method == "face" and ref_shape[1] != NUM_KEYPOINTS:
         raise ValueError(f"method 'face' needs {NUM_KEYPOINTS} COCO points, got {ref_shape[1]}")
 
@@ -190,7 +185,7 @@ def _fit(
     weight: Float[Array, "people frames points"],
     method: Method,
     solve: Solver,
-    options: dict[str, float],
+    trimming: Trimming,
 ) -> SubsetFit:
     """Fit every person and frame by the method; leading axes of the result are [people frames]."""
     num_people, num_frames, num_points = weight.shape
@@ -208,7 +203,7 @@ def _fit(
         problems = jax.tree.map(
             lambda x: x.reshape(num_people * num_frames, *x.shape[2:]), (every_ref, drv, weight)
         )
-        trimmed = _map_in_chunks(partial(fit_trimmed, solve=solve, **options), problems)
+        trimmed = _map_in_chunks(partial(fit_trimmed, solve=solve, trimming=trimming), problems)
         return jax.tree.map(lambda x: x.reshape(num_people, num_frames, *x.shape[1:]), trimmed)
     return SubsetFit(jax.vmap(jax.vmap(solve))(every_ref, drv, weight), weight > 0)
 

@@ -9,11 +9,19 @@ import pytest
 from problems import person, rotation
 from skimage.transform import SimilarityTransform
 
-from tpc_jax import MODELS, Keypoints, SolveStatus, Transform2D, calibrate, fit_trimmed
+from tpc_jax import (
+    SOLVERS,
+    Keypoints,
+    SolveStatus,
+    Transform2D,
+    Trimming,
+    calibrate,
+    fit_trimmed,
+)
 from tpc_jax.calibrate import fill_degenerate
 from tpc_jax.procrustes import transform
 
-STATIC = ("method", "model", "tau", "use_confidence", "smooth_sigma", "scale_range")
+STATIC = ("method", "transform", "tau", "use_confidence", "smooth_sigma", "scale_range", "trimming")
 # Scale range is a pair of numbers, so it may be traced or static; here it is static.
 compiled_jax = jax.jit(calibrate, static_argnames=STATIC)
 fill = jax.jit(fill_degenerate)
@@ -67,6 +75,14 @@ def test_lts_ignores_limbs_that_moved_on_their_own(rng):
     assert np.abs(plain.drv_from_ref.linear - linear).max() > 0.05
 
 
+def test_a_subset_of_everything_is_everything(rng):
+    ref, drv, _, _ = scene(rng)
+    drv += 5 * rng.normal(size=drv.shape)
+    plain = compiled(keypoints(ref), keypoints(drv), method="all")
+    whole = compiled(keypoints(ref), keypoints(drv), trimming=Trimming(coverage=1.0))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), whole, plain)
+
+
 def test_face_uses_five_points_whatever_the_reference_confidence(rng):
     ref, drv, _, _ = scene(rng)
     drv += 10 * rng.normal(size=drv.shape)
@@ -97,16 +113,16 @@ def test_clip_is_one_joint_fit_for_all_frames(rng):
 
 
 @pytest.mark.parametrize(
-    ("method", "model"), [("all", "translation_scale"), ("all", "rigid"), ("lts", "affine")]
+    ("method", "kind"), [("all", "translation_scale"), ("all", "rigid"), ("lts", "affine")]
 )
-def test_the_model_is_fitted_to_the_points_of_the_method(method, model, rng):
+def test_the_transform_is_fitted_to_the_points_of_the_method(method, kind, rng):
     ref, drv, _, _ = scene(rng)
     drv += 5 * rng.normal(size=drv.shape)
     drv[:, :, 9:12] += 200
-    found = compiled(keypoints(ref), keypoints(drv), method=method, model=model)
+    found = compiled(keypoints(ref), keypoints(drv), method=method, transform=kind)
     similar = compiled(keypoints(ref), keypoints(drv), method=method)
     np.testing.assert_array_equal(found.subset, similar.subset)
-    solve = jax.jit(MODELS[model])
+    solve = jax.jit(SOLVERS[kind])
     for p, f in np.ndindex(2, 8):
         weight = np.asarray(found.subset[p, f], float)
         one = solve(*(jnp.asarray(x) for x in (ref[p], drv[p, f], weight)))
@@ -125,7 +141,7 @@ def test_visibility_and_confidence_weights(rng):
     found = compiled(*arguments, method="all", tau=0.4, use_confidence=True)
     np.testing.assert_array_equal(found.subset, both)
     weight = np.where(both, np.sqrt(ref_conf[:, None] * drv_conf), 0)
-    one = jax.jit(MODELS["similarity"])(
+    one = jax.jit(SOLVERS["similarity"])(
         *(jnp.asarray(x) for x in (ref[0], drv[0, 2], weight[0, 2]))
     )
     np.testing.assert_allclose(found.drv_from_ref.linear[0, 2], one.drv_from_ref.linear, rtol=1e-9)
@@ -221,7 +237,7 @@ def test_people_and_frames_are_fitted_independently(rng):
     for p, f in np.ndindex(3, 5):
         one = fit_one(*(jnp.asarray(x) for x in (ref[p], drv[p, f], conf[p, f])))
         np.testing.assert_allclose(
-            found.drv_from_ref.linear[p, f], one.fit.drv_from_ref.linear, rtol=1e-9
+            found.drv_from_ref.linear[p, f], one.result.drv_from_ref.linear, rtol=1e-9
         )
         np.testing.assert_array_equal(found.subset[p, f], one.subset)
 
@@ -273,7 +289,7 @@ def bad_calls():
     yield ref, two, {}, "1 people"
     yield ref, Keypoints(drv, np.ones((1, 4, 16))), {}, "driving.conf must have shape"
     yield ref, driving, {"method": "best"}, "method must be one of"
-    yield ref, driving, {"model": "perspective"}, "model must be one of"
+    yield ref, driving, {"transform": "perspective"}, "transform must be one of"
     few = Keypoints(np.zeros((1, 9, 2)), np.ones((1, 9)))
     nine = Keypoints(np.zeros((1, 4, 9, 2)), np.ones((1, 4, 9)))
     yield few, nine, {"method": "face"}, "needs 17 COCO points"
@@ -288,7 +304,7 @@ def test_bad_arguments_are_named(reference, driving, options, message):
 
 def test_the_core_imports_without_networks_or_codecs():
     program = (
-        "import sys, tpc_jax, tpc_jax.propagation.propagate, tpc_jax.pose.matching\n"
+        "import sys, tpc_jax, tpc_jax.propagation, tpc_jax.pose.matching\n"
         "heavy = {'flax', 'torch', 'cv2', 'optax', 'av'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

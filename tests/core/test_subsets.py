@@ -118,7 +118,7 @@ def test_seven_of_seventeen_points_moved_anywhere(kind, dtype, rng):
                 drv[moved] = drv[np.roll(moved, 1)]
             case "collapsed":
                 drv[moved] = [100, 100]
-        found = fit(ref, drv, np.ones(17), dtype).fit
+        found = fit(ref, drv, np.ones(17), dtype).result
         assert found.status == SolveStatus.OK
         scale = np.sqrt(np.linalg.det(linear))
         assert np.abs(found.drv_from_ref.linear - linear).max() < 0.01 * scale
@@ -136,7 +136,7 @@ def test_noise_and_seven_moved_points_together(rng):
         drv = ref @ linear.T + offset + 0.01 * 125 * scale * rng.normal(size=(17, 2))
         moved = rng.permutation(17)[:7]
         drv[moved] += 80 * scale * rng.normal(size=(7, 2))
-        found = fit(ref, drv, np.ones(17)).fit.drv_from_ref
+        found = fit(ref, drv, np.ones(17)).result.drv_from_ref
         errors.append(np.abs(found.linear - linear).max() / scale)
     # Ten true inliers would give 0.01 / sqrt(10) = 0.003; a few near misses are let in.
     assert np.median(errors) < 0.01
@@ -186,15 +186,15 @@ def test_too_few_points_have_no_subset(num_visible, rng):
     weight[:num_visible] = 1
     found = fit(person(rng), person(rng), weight)
     assert not search(person(rng), person(rng), weight).any()
-    assert found.fit.status == SolveStatus.TOO_FEW_POINTS
-    np.testing.assert_array_equal(found.fit.drv_from_ref.linear, np.eye(2))
+    assert found.result.status == SolveStatus.TOO_FEW_POINTS
+    np.testing.assert_array_equal(found.result.drv_from_ref.linear, np.eye(2))
 
 
 def test_coincident_points_are_degenerate_not_nan(rng):
     spot, cloud = np.full((17, 2), 30.0), person(rng)
     for ref, drv in ((spot, cloud), (cloud, spot), (spot, spot)):
         found = fit(ref, drv, np.ones(17))
-        assert found.fit.status == SolveStatus.ZERO_SPREAD
+        assert found.result.status == SolveStatus.ZERO_SPREAD
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
 
 
@@ -221,7 +221,7 @@ def test_gradients_flow_through_the_fit_alone(rng):
     found = fit(ref, drv, weight)
 
     def loss(drv):
-        return jnp.sum(fit_trimmed(ref, drv, weight).fit.drv_from_ref.linear)
+        return jnp.sum(fit_trimmed(ref, drv, weight).result.drv_from_ref.linear)
 
     gradient = np.asarray(jax.jit(jax.grad(loss))(drv))
     assert np.isfinite(gradient).all()

@@ -6,7 +6,10 @@ from pose_figures import BACK, FRONT, draw_parts, mirrored, place
 from tpc_jax.errors import UserError
 from tpc_jax.io.video import read_video, write_video
 from tpc_jax.pose.densepose import (
+    BONE_PARTS,
+    LIMB_PARTS,
     PALETTE,
+    SEGMENTS,
     decode_parts,
     is_densepose,
     palette_share,
@@ -223,3 +226,13 @@ def test_other_pictures_are_refused(make):
     assert palette_share(frames) < 0.5
     with pytest.raises(UserError, match=r"clip.mp4: is not a DensePose rendering .*; give one"):
         decode_parts(frames, "clip.mp4")
+
+
+def test_every_part_belongs_to_one_limb_or_to_head_or_torso():
+    assert sorted(sum(BONE_PARTS.values(), (*SEGMENTS["head"], *SEGMENTS["torso"]))) == list(
+        range(1, 25)
+    )
+    assert sorted(sum(LIMB_PARTS.values(), ())) == sorted(sum(BONE_PARTS.values(), ()))
+    arm = {*SEGMENTS["left_lower_arm"], *SEGMENTS["left_hand"]}
+    assert set(BONE_PARTS["left_lower_arm"]) == arm
+    assert set(LIMB_PARTS["right_leg"]) == {6, 7, 9, 11, 13}

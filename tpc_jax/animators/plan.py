@@ -54,9 +54,14 @@ class Program:
         )  # fmt: skip
 
     @property
+    def stride(self) -> int:
+        """How far the frames lie apart whose calibrated pictures are ever read."""
+        return self.group_size if self.policy == "first" else 1
+
+    @property
     def stored_frames(self) -> Int[np.ndarray, " pictures"]:
         """The frames whose calibrated pictures are ever read: all, or the first of each group."""
-        return np.arange(0, self.num_frames, self.group_size if self.policy == "first" else 1)
+        return np.arange(0, self.num_frames, self.stride)
 
     @property
     def num_slots(self) -> int:

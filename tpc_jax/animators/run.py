@@ -12,8 +12,7 @@ from tpc_jax.animators.plan import Plan, Program
 from tpc_jax.animators.reading import ClipConditions, Latents
 from tpc_jax.animators.references import window_groups, window_references
 from tpc_jax.model.params import Params
-from tpc_jax.propagation.groups import num_groups
-from tpc_jax.propagation.propagate import representatives
+from tpc_jax.propagation import representatives
 from tpc_jax.sampler.step import State, denoise_step, start_state
 from tpc_jax.sampler.table import Table, row_of
 
@@ -118,10 +117,8 @@ def window_reader(
 
     # Whatever all windows read is encoded once.
     shared = None if references.shared is None else encode(references.shared)
-    if program.policy == "first":
-        chosen = jnp.arange(num_groups(program.num_frames, program.group_size))
-    else:
-        chosen = representatives(key, row.index, program.num_frames, program.group_size)
+    drawn = representatives(key, row.index, program.num_frames, program.group_size, program.policy)
+    chosen = drawn // program.stride
 
     def read(frames):
         # Repeated frames read what the last one reads.

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from tpc_jax.commands.settings import read_settings
 from tpc_jax.commands.shared import choices, choose_dtype, stage
 from tpc_jax.errors import UserError
-from tpc_jax.options import Options, Routing, TransformKind
+from tpc_jax.options import Routing, TransformKind
 
 Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 

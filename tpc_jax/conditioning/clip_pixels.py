@@ -2,10 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, UInt8
 
-from tpc_jax.io.resampling import resize_8bit, resize_weights
+from tpc_jax.io.resampling import resample, resize_8bit, resize_weights
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 _DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
@@ -54,11 +53,8 @@ def centre_pixels(
     top, left = ((length - side) // 2 for length in size)
     rows = resize_weights(height, size[0], "bicubic")[top : top + side]
     columns = resize_weights(width, size[1], "bicubic")[left : left + side]
-    exact = lax.Precision.HIGHEST
-    columns, rows = jnp.asarray(columns, jnp.float32), jnp.asarray(rows, jnp.float32)
-    wide = _levels(jnp.einsum("ow,...hwc->...hoc", columns, 255.0 * images, precision=exact))
-    square = _levels(jnp.einsum("oh,...hwc->...owc", rows, wide, precision=exact))
-    return normalise(square / 255.0)
+    rows, columns = rows.astype(np.float32), columns.astype(np.float32)
+    return normalise(resample(255.0 * images, rows, columns, _levels) / 255.0)
 
 
 def _levels(pixels):

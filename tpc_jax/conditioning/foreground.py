@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax.conditioning.canvas import Canvas, crop_to_aspect, to_coverage
 from tpc_jax.conditioning.clip_pixels import MEAN
-from tpc_jax.io.resampling import Filter, resize_8bit, torch_cubic_weights
+from tpc_jax.io.resampling import Filter, resample, resize_8bit, torch_cubic_weights
 
 Mask = Bool[np.ndarray, "*batch height width"] | UInt8[np.ndarray, "*batch height width"]
 
@@ -30,8 +30,7 @@ def foreground(
     rows, columns = (
         torch_cubic_weights(length, side).astype(np.float32) for length in pixels.shape[-3:-1]
     )
-    wide = np.einsum("ow,...hwc->...hoc", columns, pixels, optimize=True)
-    resized = np.einsum("oh,...hwc->...owc", rows, wide, optimize=True)
+    resized = resample(pixels, rows, columns)
     mask = _soft(masks, (side, side), "bicubic")
     return resized * mask + MEAN * (1 - mask)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.io.resampling import resize_weights
+from tpc_jax.io.resampling import resample, resize_weights
 
 
 def fit_uv(
@@ -23,6 +23,5 @@ def fit_uv(
     )
     fitted = np.empty((len(uv), *size, 2), np.float32)
     for frame, out in zip(uv, fitted, strict=True):
-        wide = np.einsum("ow,hwc->hoc", columns, frame)
-        out[:] = np.einsum("oh,hwc->owc", rows, wide)
+        out[:] = resample(frame, rows, columns)
     return fitted

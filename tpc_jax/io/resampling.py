@@ -1,10 +1,13 @@
-"""Pillow's resizing on the host, bit for bit, for tools that are matched to its pictures."""
+"""Resizing one axis after the other: Pillow's filters, bit for bit on the host, and PyTorch's."""
 
 import functools
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, Shaped, UInt8
 
 Filter = Literal["bilinear", "bicubic", "lanczos"]
 
@@ -51,6 +54,32 @@ def resize_weights(
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def resample(
+    images: Float[Array, "*batch height width channels"]
+    | Shaped[np.ndarray, "*batch height width channels"],
+    rows: Float[np.ndarray, "new_height height"],
+    columns: Float[np.ndarray, "new_width width"],
+    rounding: Callable[[Any], Any] = lambda sums: sums,
+) -> (
+    Float[Array, "*batch new_height new_width channels"]
+    | Shaped[np.ndarray, "*batch new_height new_width channels"]
+):
+    """Resize pictures by one matrix per axis, width first, in the arrays' own types.
+
+    Args:
+        images: Pictures, on the host or on the device.
+        rows: Weights of the rows, such as `resize_weights`.
+        columns: Weights of the columns.
+        rounding: Applied after each axis.
+    """
+    if isinstance(images, np.ndarray):
+        einsum = functools.partial(np.einsum, optimize=True)
+    else:
+        einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    wide = rounding(einsum("ow,...hwc->...hoc", columns, images))
+    return rounding(einsum("oh,...hwc->...owc", rows, wide))
+
+
 def resize_8bit(
     images: UInt8[np.ndarray, "*batch height width channels"],
     new_size: tuple[int, int],
@@ -69,8 +98,7 @@ def resize_8bit(
     """
     rows = _fixed_point(images.shape[-3], new_size[0], method)
     columns = _fixed_point(images.shape[-2], new_size[1], method)
-    wide = _to_8bit(np.einsum("ow,...hwc->...hoc", columns, images, optimize=True))
-    return _to_8bit(np.einsum("oh,...hwc->...owc", rows, wide, optimize=True))
+    return np.asarray(resample(images, rows, columns, _to_8bit))
 
 
 @functools.lru_cache(maxsize=64)

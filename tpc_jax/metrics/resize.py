@@ -2,10 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, UInt8
 
-from tpc_jax.io.resampling import Filter, resize_8bit, resize_weights
+from tpc_jax.io.resampling import Filter, resample, resize_8bit, resize_weights
 
 
 def resize(
@@ -30,11 +29,11 @@ def resize(
         Pillow's filters on single channels of kind "F".
     """
     height, width = images.shape[-3:-1]
-    rows = jnp.asarray(resize_weights(height, new_size[0], method, antialias), jnp.float32)
-    columns = jnp.asarray(resize_weights(width, new_size[1], method, antialias), jnp.float32)
-    exact = lax.Precision.HIGHEST
-    wide = jnp.einsum("ow,...hwc->...hoc", columns, images.astype(jnp.float32), precision=exact)
-    return jnp.einsum("oh,...hwc->...owc", rows, wide, precision=exact)
+    rows, columns = (
+        resize_weights(length, new_length, method, antialias).astype(np.float32)
+        for length, new_length in zip((height, width), new_size, strict=True)
+    )
+    return resample(jnp.asarray(images, jnp.float32), rows, columns)
 
 
 def central_square(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tpc_jax._types import Keypoints
+from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.skeletons import FACE_POINTS, KEYPOINT_INDEX
 
 # Lengths between visible joints, in torsos, that tell the size of a torso seen foreshortened.
@@ -53,7 +54,7 @@ _Points = dict[str, Float[np.ndarray, " 2"]]
 
 
 def capsule_mask(
-    keypoints: Keypoints, height: int, width: int, tau: float = 0.3
+    keypoints: Keypoints, height: int, width: int, tau: float = DEFAULT_TAU
 ) -> Bool[np.ndarray, "{height} {width}"]:
     """Draw the silhouette of one person.
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax.errors import UserError
+from tpc_jax.pose.skeletons import BONES
 
 NUM_PARTS = 24
 # Body segments by the parts they consist of (back and front, or inner and outer halves).
@@ -30,6 +31,21 @@ SEGMENTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
         "left_lower_arm": (19, 21),
         "right_lower_arm": (20, 22),
         "head": (23, 24),
+    }
+)
+_GOES_ON = {
+    **{f"{side}_lower_arm": f"{side}_hand" for side in ("left", "right")},
+    **{f"{side}_lower_leg": f"{side}_foot" for side in ("left", "right")},
+}
+# The parts that move with each bone: hands go on along the forearm, feet along the shin.
+BONE_PARTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
+    {bone: SEGMENTS[bone] + SEGMENTS.get(_GOES_ON.get(bone, ""), ()) for bone in BONES}
+)
+LIMB_PARTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
+    {
+        f"{side}_{limb}": BONE_PARTS[f"{side}_upper_{limb}"] + BONE_PARTS[f"{side}_lower_{limb}"]
+        for limb in ("arm", "leg")
+        for side in ("left", "right")
     }
 )
 _MAY_HIDE_A_HEAD = ("right_hand", "left_hand", "right_lower_arm", "left_lower_arm")

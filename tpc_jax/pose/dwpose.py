@@ -12,9 +12,9 @@ from jaxtyping import Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.adapters import to_coco
+from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.openpose import STROKE, draw_body, openpose_from_coco, stroke_radius
 
-TAU = 0.3
 # COCO-WholeBody: 17 body points, 6 of the feet, 68 of the face, 21 of the left and right hand.
 _BODY, _FACE, _LEFT, _RIGHT = slice(0, 17), slice(23, 91), slice(91, 112), slice(112, 133)
 _HAND_POINTS, _FACE_POINTS = 21, 68
@@ -63,7 +63,7 @@ def whole_body(points: Float[np.ndarray, "*batch points 3"], layout: str) -> Who
     else:
         chosen = points[..., _BODY, :] if layout == "wholebody-133" else None
         coco = to_coco(points, layout) if chosen is None else _keypoints(chosen)
-        body = openpose_from_coco(coco, TAU)
+        body = openpose_from_coco(coco, DEFAULT_TAU)
     if layout == "wholebody-133":
         hands = np.stack([points[..., _LEFT, :], points[..., _RIGHT, :]], axis=-3)
         return WholeBody(body, _keypoints(hands), _keypoints(points[..., _FACE, :]))
@@ -111,7 +111,7 @@ def draw_whole_body(
         `draw_pose` of Moore-AnimateAnyone's `dwpose/util.py`.
     """
     radius = stroke_radius(height, width) if radius is None else radius
-    canvas = draw_body(people.body, height, width, tau=TAU, radius=radius)
+    canvas = draw_body(people.body, height, width, tau=DEFAULT_TAU, radius=radius)
     xy, shows = _pixels(people.hands)
     for hand, is_drawn in zip(xy.reshape(-1, 21, 2), shows.reshape(-1, 21), strict=True):
         _draw_hand(canvas, hand, is_drawn, radius)
@@ -134,7 +134,7 @@ def _draw_hand(canvas: np.ndarray, xy: np.ndarray, shows: np.ndarray, radius: in
 def _pixels(keypoints: Keypoints):
     """Return whole pixels, cut off as the annotator does, and which points show."""
     xy, conf = np.asarray(keypoints.xy), np.asarray(keypoints.conf)
-    shows = (conf >= TAU) & np.isfinite(xy).all(axis=-1)
+    shows = (conf >= DEFAULT_TAU) & np.isfinite(xy).all(axis=-1)
     pixels = np.trunc(np.where(shows[..., None], xy, 0)).astype(int)
     return pixels, shows & (pixels > 0).all(axis=-1)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.adapters import COCO_FROM_OPENPOSE_18
+from tpc_jax.pose.filtering import DEFAULT_TAU
 
 NECK = 1
 NUM_JOINTS = 18
@@ -38,7 +39,7 @@ def stroke_radius(height: int, width: int) -> int:
     return max(1, round(STROKE * min(height, width) / CANVAS))
 
 
-def openpose_from_coco(keypoints: Keypoints, tau: float = 0.3) -> Keypoints:
+def openpose_from_coco(keypoints: Keypoints, tau: float = DEFAULT_TAU) -> Keypoints:
     """Reorder COCO-17 to OpenPose-18; the neck is the middle of two visible shoulders.
 
     Args:
@@ -67,7 +68,7 @@ def draw_skeleton(
     height: int,
     width: int,
     *,
-    tau: float = 0.3,
+    tau: float = DEFAULT_TAU,
     radius: int | None = None,
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
     """Draw the people of one frame as an OpenPose skeleton, without hands and faces.
@@ -123,7 +124,7 @@ def draw_body(
 
 
 def draw_openpose(
-    keypoints: Keypoints, height: int, width: int, *, tau: float = 0.3
+    keypoints: Keypoints, height: int, width: int, *, tau: float = DEFAULT_TAU
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
     """Draw the people of one frame as OpenPose's own skeleton: limbs over joints, half transparent.
 

@@ -1,4 +1,4 @@
-"""The COCO-17 skeleton: names in order, mirrored joints, named keypoint subsets, limbs to draw.
+"""The COCO-17 skeleton: names in order, mirrored joints, bones, named subsets, limbs to draw.
 
 Left and right are the person's own. Everything here is static host data.
 """
@@ -15,11 +15,23 @@ KEYPOINT_NAMES: tuple[str, ...] = (
 NUM_KEYPOINTS = len(KEYPOINT_NAMES)
 KEYPOINT_INDEX = MappingProxyType({name: i for i, name in enumerate(KEYPOINT_NAMES)})
 
-LEFT_RIGHT_PAIRS: tuple[tuple[int, int], ...] = (
-    (1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16),
-)  # fmt: skip
 # keypoints[MIRRORED] names the joints of the same person seen in a mirror.
 MIRRORED: tuple[int, ...] = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+
+# Joints at the ends of arms' and legs' bones, the one nearer to the trunk first; a bone is called
+# as the body segment around it (`densepose.SEGMENTS`).
+BONES: MappingProxyType[str, tuple[int, int]] = MappingProxyType(
+    {
+        f"{side}_{segment}": (KEYPOINT_INDEX[f"{side}_{start}"], KEYPOINT_INDEX[f"{side}_{end}"])
+        for segment, start, end in (
+            ("upper_arm", "shoulder", "elbow"),
+            ("lower_arm", "elbow", "wrist"),
+            ("upper_leg", "hip", "knee"),
+            ("lower_leg", "knee", "ankle"),
+        )
+        for side in ("left", "right")
+    }
+)
 
 FACE_POINTS: tuple[int, ...] = (0, 1, 2, 3, 4)
 TORSO_POINTS: tuple[int, ...] = (5, 6, 11, 12)

@@ -1,21 +1,39 @@
 """The inlier band of a trimmed fit: which points are close enough to be counted in."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Bool, Float
 
 from tpc_jax._numerics import safe_divide, safe_sqrt
 
-# Five deviations, where Gaussian errors would ask for three: poses differ by whole limbs, and
-# sigma, taken from the half that agrees best, knows little of them. Between frames of four driving
-# videos the mean IoU of the warped masks is 0.692 for no band, 0.697 for 3, 0.699 for 5 and 6,
-# 0.692 for 12.
-DEFAULT_BAND = 5.0
-# No detector places a joint better than this share of the person's size.
-DEFAULT_BAND_FLOOR = 0.02
-
 # Parameters of a planar similarity, each worth one residual coordinate.
 _SIMILARITY_DOF = 4
+
+
+class Trimming(NamedTuple):
+    """Which points a trimmed fit is made from.
+
+    The band is five deviations wide, where Gaussian errors would ask for three: poses differ by
+    whole limbs, and sigma, taken from the half that agrees best, knows little of them. Between
+    frames of four driving videos the mean IoU of the warped masks is 0.692 for no band, 0.697 for
+    3, 0.699 for 5 and 6, 0.692 for 12.
+
+    Attributes:
+        coverage: Share of the visible points in the searched subset, in (0, 1].
+        band: Half width of the inlier band in estimated deviations per coordinate; 0 for the floor
+            alone.
+        band_floor: Least half width of the band, in root mean square spreads of the subset; no
+            detector places a joint better than 0.02 of the person's size.
+    """
+
+    coverage: float = 0.5
+    band: float = 5.0
+    band_floor: float = 0.02
+
+
+DEFAULT_TRIMMING = Trimming()
 
 
 def trimmed_variance_ratio(share: Float[Array, ""]) -> Float[Array, ""]:

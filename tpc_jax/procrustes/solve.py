@@ -23,6 +23,7 @@ Solver = Callable[
     [Float[Array, "points 2"], Float[Array, "points 2"], Float[Array, " points"]], ProcrustesResult
 ]
 
+
 # Spread, relative to the distance from the origin, below which rounding cannot tell points apart.
 _SPREAD_EPS = 16.0
 
@@ -277,7 +278,7 @@ def solve_similarity_svd(
     return _finish(c, scale * rotation, _status(c, max(2, ref.shape[1]), is_scaled))
 
 
-MODELS: MappingProxyType[str, Solver] = MappingProxyType(
+SOLVERS: MappingProxyType[TransformKind, Solver] = MappingProxyType(
     {
         "similarity": solve_similarity,
         "affine": solve_affine,

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tpc_jax._numerics import safe_divide, weighted_spread
 from tpc_jax._types import SolveStatus, SubsetFit
-from tpc_jax.procrustes.robust import DEFAULT_BAND, DEFAULT_BAND_FLOOR, admit_inliers
+from tpc_jax.procrustes.robust import DEFAULT_TRIMMING, Trimming, admit_inliers
 from tpc_jax.procrustes.solve import Solver, solve_similarity
 from tpc_jax.procrustes.transform import apply
 
@@ -209,31 +209,27 @@ def fit_trimmed(
     weight: Float[Array, " points"],
     *,
     solve: Solver = solve_similarity,
-    coverage: float = 0.5,
-    band: float = DEFAULT_BAND,
-    band_floor: float = DEFAULT_BAND_FLOOR,
+    trimming: Trimming = DEFAULT_TRIMMING,
 ) -> SubsetFit:
     """Fit a transform to the points that agree on one similarity.
 
     Three steps: `search_subset`; a similarity of that subset, by which `admit_inliers` extends it;
     the fit of `solve` to the extended subset. The subset is chosen by a similarity whatever `solve`
-    is, so that models differ in their fit and not in their points.
+    is, so that kinds of transform differ in their fit and not in their points.
 
     Args:
         ref: Reference keypoints in reference pixels.
         drv: The same keypoints in driving pixels.
         weight: Non-negative weight per point; zero masks the point.
         solve: The solver of the last step.
-        coverage: Share of the visible points in the searched subset.
-        band: Half width of the inlier band in estimated deviations per coordinate.
-        band_floor: Least half width of the band, in root mean square spreads of the subset.
+        trimming: Size of the subset and width of the band.
 
     Returns:
         The fit and the points that steered it.
 
     Source: paper section on Procrustes warping in outline; subset rule and band by the project.
     """
-    subset = search_subset(ref, drv, weight, coverage=coverage)
+    subset = search_subset(ref, drv, weight, coverage=trimming.coverage)
     chosen = jnp.where(subset, weight, 0)
     first = solve_similarity(ref, drv, chosen)
     squared_error = jnp.sum((drv - apply(first.drv_from_ref, ref)) ** 2, axis=-1)
@@ -242,7 +238,7 @@ def fit_trimmed(
         subset,
         weight > 0,
         weighted_spread(drv, chosen),
-        band=band,
-        band_floor=band_floor,
+        band=trimming.band,
+        band_floor=trimming.band_floor,
     )
     return SubsetFit(solve(ref, drv, jnp.where(inliers, weight, 0)), inliers)

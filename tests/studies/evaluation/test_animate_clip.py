@@ -17,7 +17,7 @@ from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.conditioning.composite import empty_background
 from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
-from tpc_jax.propagation.propagate import representative_of_frame, representatives
+from tpc_jax.propagation import representatives
 from tpc_jax.sampler.schedule import ScheduleConfig
 from tpc_jax.studies.evaluation.cases import make_case
 
@@ -92,7 +92,7 @@ def copy(num_frames=5, **options):
 def sources(num_frames, group_size, *, seed=0, step=1, policy="random"):
     """The frame whose calibrated picture each frame shows at the last step, which decides."""
     chosen = representatives(jax.random.key(seed), step, num_frames, group_size, policy)
-    return np.asarray(representative_of_frame(chosen, num_frames, group_size))
+    return np.asarray(chosen)[np.arange(num_frames) // group_size]
 
 
 def composites(num_frames):

@@ -14,9 +14,10 @@ from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
 from tpc_jax.pose.masks import person_masks
 from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.studies.people.clip import PersonTransform, scaled_turn
 
 # (angle, scale, (dx, dy)): radians positive from +x towards +y, shift in canvas sizes.
-Misalignment = tuple[float, float, tuple[float, float]]
+Misalignment = PersonTransform
 ALIGNED: Misalignment = (0.0, 1.0, (0.0, 0.0))
 
 
@@ -131,8 +132,7 @@ def similarity_matrix(
     angle: float, scale: float, shift: tuple[float, float], size: tuple[int, int]
 ) -> Float[np.ndarray, "2 3"]:
     """Return the map from old to new pixels of a turn, scale and shift about the centre."""
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    linear = np.array([[cos, -sin], [sin, cos]])
+    linear = scaled_turn(angle, scale)
     extent = np.array(size[::-1], float)
     centre = (extent - 1) / 2
     return np.column_stack([linear, centre - linear @ centre + np.array(shift) * extent])

@@ -31,13 +31,13 @@ from tpc_jax.metrics.networks.synthetic import MAKERS, load_synthetic_params, sy
 from tpc_jax.metrics.streaming import BatchedMetric
 from tpc_jax.model.params import Params
 from tpc_jax.pose.reading import Motion
-from tpc_jax.pose.retarget import retarget_limbs, shift_and_scale
 from tpc_jax.report.calibration import calibration_report
 from tpc_jax.report.sheets import enlarge
 from tpc_jax.studies.datasets import DataSet, Pair, Split
 from tpc_jax.studies.datasets.splits import load_pair
 from tpc_jax.studies.evaluation.clip_scores import Truth, score_frames
 from tpc_jax.studies.evaluation.records import Records, open_records, params_digest
+from tpc_jax.studies.evaluation.retarget import retarget_limbs, shift_and_scale
 from tpc_jax.studies.evaluation.variants import SHIFT, Variant
 
 RESULTS_FILE, VIDEO_FOLDER = "results.jsonl", "videos"
@@ -261,7 +261,7 @@ class _Job:
         key = (variant.moves_pose, method, variant.transform)
         if key not in self._calibrated:
             self._calibrated[key] = calibrate_clip(
-                self.reference, motion, method=method, model=variant.transform
+                self.reference, motion, method=method, transform=variant.transform
             )
         return self._calibrated[key]
 

@@ -15,9 +15,10 @@ import numpy as np
 from tpc_jax.animate import animate_clip, calibrate_clip
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.calibrate import Method, Model
+from tpc_jax.calibrate import Method
 from tpc_jax.errors import UserError
 from tpc_jax.model.params import Params
+from tpc_jax.options import TransformKind
 from tpc_jax.report.calibration import calibration_report
 from tpc_jax.studies.datasets.splits import LoadedPair
 from tpc_jax.studies.evaluation.cases import lower_resolution, make_case
@@ -52,7 +53,7 @@ class Condition:
     scale: float = 1.0
     routing: str = "none"
     method: Method = "lts"
-    transform: Model = "similarity"
+    transform: TransformKind = "similarity"
     group_size: int = 4
     policy: str = "random"
     pose: str = "parts"
@@ -186,7 +187,7 @@ def run_one(
     case = _case(condition, clip, animator.image_size[0], options)
     routing = None if condition.routing == "none" else condition.routing
     calibrated = calibrate_clip(
-        case.reference, case.motion, method=condition.method, model=condition.transform
+        case.reference, case.motion, method=condition.method, transform=condition.transform
     )
     animate_options = AnimateOptions(
         routing=routing,

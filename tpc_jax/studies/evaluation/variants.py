@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
 from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.calibrate import Method, Model
+from tpc_jax.calibrate import Method
 from tpc_jax.conditioning.masks import Routing
 from tpc_jax.errors import UserError
-from tpc_jax.propagation.propagate import Policy
+from tpc_jax.options import TransformKind
+from tpc_jax.propagation import Policy
 
 NONE, SHIFT, RETARGET, RETARGET_TPC = "none", "pose-shift", "retarget", "retarget+lts"
 # These move the motion onto the reference: their frames show the person elsewhere than the truth.
@@ -39,7 +40,7 @@ class Variant(NamedTuple):
     """
 
     method: str
-    transform: Model | None = None
+    transform: TransformKind | None = None
     propagation: str | None = None
     routing: Routing | None = None
 
@@ -83,7 +84,7 @@ def parse_propagation(text: str) -> tuple[Policy, int]:
 
 def make_variants(
     methods: Sequence[str],
-    transforms: Sequence[Model] = ("similarity",),
+    transforms: Sequence[TransformKind] = ("similarity",),
     propagations: Sequence[str] = ("random:4",),
     routings: Sequence[Routing] = ("composite",),
 ) -> tuple[Variant, ...]:

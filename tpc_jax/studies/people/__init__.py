@@ -1,8 +1,7 @@
 """Procedural textured people in motion, with exact keypoints, parts and masks."""
 
 from tpc_jax.studies.people.appearance import Person, sample_person
-from tpc_jax.studies.people.batches import clip_rng, load_dataset, make_dataset, training_batches
-from tpc_jax.studies.people.clip import Clip, PersonTransform, render_clip, sample_clip
+from tpc_jax.studies.people.clip import Clip, PersonTransform, clip_rng, render_clip, sample_clip
 from tpc_jax.studies.people.motion import Camera, Choreography, sample_motion
 from tpc_jax.studies.people.scenes import Scene, sample_scene
 
@@ -14,12 +13,9 @@ __all__ = [
     "PersonTransform",
     "Scene",
     "clip_rng",
-    "load_dataset",
-    "make_dataset",
     "render_clip",
     "sample_clip",
     "sample_motion",
     "sample_person",
     "sample_scene",
-    "training_batches",
 ]

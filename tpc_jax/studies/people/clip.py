@@ -16,9 +16,11 @@ from tpc_jax.studies.people.skeleton import Skeleton, pose_skeleton
 Number = float | int
 PersonTransform = tuple[Number, Number, tuple[Number, Number]]
 
+_SPLITS = {"train": 0, "test": 1}
+
 
 class Clip(NamedTuple):
-    """Frames with ground truth; batches add a leading axis.
+    """Frames with ground truth.
 
     Attributes:
         frames: RGB pictures.
@@ -28,11 +30,36 @@ class Clip(NamedTuple):
         mask: The person including hair, clothing and carried things.
     """
 
-    frames: UInt8[np.ndarray, "*batch frames height width 3"]
-    keypoints: Float[np.ndarray, "*batch frames 17 2"]
-    conf: Float[np.ndarray, "*batch frames 17"]
-    parts: UInt8[np.ndarray, "*batch frames height width"]
-    mask: Bool[np.ndarray, "*batch frames height width"]
+    frames: UInt8[np.ndarray, "frames height width 3"]
+    keypoints: Float[np.ndarray, "frames 17 2"]
+    conf: Float[np.ndarray, "frames 17"]
+    parts: UInt8[np.ndarray, "frames height width"]
+    mask: Bool[np.ndarray, "frames height width"]
+
+
+def clip_rng(seed: int, index: int, split: str = "train") -> np.random.Generator:
+    """Return the generator of clip number `index` of a seed.
+
+    Args:
+        seed: Non-negative seed of the set.
+        index: Clip number in the set.
+        split: "train" or "test"; their people never coincide.
+
+    Returns:
+        A fresh generator, independent of all others.
+
+    Raises:
+        ValueError: For an unknown split.
+    """
+    if split not in _SPLITS:
+        raise ValueError(f"split must be one of {sorted(_SPLITS)}, got {split!r}")
+    return np.random.default_rng([_SPLITS[split], seed, index])
+
+
+def scaled_turn(angle: Number, scale: Number) -> Float[np.ndarray, "2 2"]:
+    """Return the matrix that turns by radians from +x towards +y and scales."""
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
 
 
 def _canvas_size(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -109,8 +136,7 @@ def render_clip(
     offset = height * offset
     if person_transform is not None:
         angle, zoom, shift = person_transform
-        cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
-        turn = np.array([[cos, -sin], [sin, cos]])
+        turn = scaled_turn(angle, zoom)
         linear, offset = turn @ linear, offset @ turn.T + np.array(shift) * (width, height)
     offset = offset + center
 

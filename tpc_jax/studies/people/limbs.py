@@ -2,19 +2,23 @@
 
 import numpy as np
 
+from tpc_jax.pose.densepose import SEGMENTS
 from tpc_jax.studies.people import color
 from tpc_jax.studies.people.appearance import Bottom, Person
 from tpc_jax.studies.people.shapes import WORN, Layer, Split, Tube, capsule, circle, unit
 from tpc_jax.studies.people.skeleton import Skeleton
 
-# DensePose ids for (left, right). Arms have an inner and an outer half; of the legs the first
-# pair is seen from the front, the second from behind.
-UPPER_ARM = ((15, 16), (17, 18))
-FOREARM = ((19, 20), (21, 22))
-HAND = (4, 3)
-THIGH = ((10, 9), (8, 7))
-SHIN = ((14, 13), (12, 11))
-FOOT = (5, 6)
+
+def _sides(segment: str) -> tuple[tuple[int, int], ...]:
+    """Return the DensePose ids of each half of a segment, for (left, right)."""
+    return tuple(zip(SEGMENTS[f"left_{segment}"], SEGMENTS[f"right_{segment}"], strict=True))
+
+
+# Arms have an inner and an outer half; of the legs the first pair is seen from the front, the
+# second from behind.
+UPPER_ARM, FOREARM = _sides("upper_arm"), _sides("lower_arm")
+THIGH, SHIN = _sides("upper_leg")[::-1], _sides("lower_leg")[::-1]
+(HAND,), (FOOT,) = _sides("hand"), _sides("foot")
 
 _UPPER_ARM_TAPER = np.array([1.08, 1.10, 1.02, 0.94, 0.86])
 _FOREARM_TAPER = np.array([0.86, 0.95, 0.86, 0.70, 0.58])

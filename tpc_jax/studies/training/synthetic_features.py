@@ -28,6 +28,7 @@ from tpc_jax.metrics.networks.synthetic import (
 )
 from tpc_jax.model.checkpoint import save_checkpoint, to_storage
 from tpc_jax.model.params import Params, bind, count, initialize
+from tpc_jax.pose.densepose import LIMB_PARTS, SEGMENTS
 from tpc_jax.studies.people import Clip, clip_rng, sample_clip
 from tpc_jax.studies.training.config import StageConfig
 from tpc_jax.studies.training.loop import run_stage
@@ -46,8 +47,7 @@ STAGES = {
 _NUM_BATCHES = 100
 _MOTION_FRAMES = 24
 # Background, torso, head, arms and legs by side; DensePose ids.
-_GROUPS = ((0,), (1, 2), (23, 24), (4, 15, 17, 19, 21), (3, 16, 18, 20, 22), (5, 8, 10, 12, 14),
-           (6, 7, 9, 11, 13))  # fmt: skip
+_GROUPS = ((0,), SEGMENTS["torso"], SEGMENTS["head"], *LIMB_PARTS.values())
 _DISTURBED_SHARE = 2 / 3
 _TURNED_SHARE = 0.4
 

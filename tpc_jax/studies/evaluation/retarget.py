@@ -8,21 +8,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
+from tpc_jax.pose.densepose import BONE_PARTS, SEGMENTS
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.reading import Motion
+from tpc_jax.pose.skeletons import BONES, FACE_POINTS, MIRRORED, NUM_KEYPOINTS, TORSO_POINTS
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX as INDEX
-from tpc_jax.pose.skeletons import TORSO_POINTS
+from tpc_jax.procrustes.solve import solve_similarity
 
 _SCALES = (0.1, 10.0)
 # Longest lengths over the clip show limbs that point neither to nor from the camera.
 _LONGEST = 0.9
 # How far a limb's ratio may lie from the torso's before foreshortening is to blame.
 _LIMB_RATIOS = (0.6, 1.6)
-_NECK, _PELVIS = 17, 18
+_NECK, _PELVIS = NUM_KEYPOINTS, NUM_KEYPOINTS + 1
 
 
 class _Bone(NamedTuple):
@@ -33,32 +36,33 @@ class _Bone(NamedTuple):
     parts: tuple[int, ...] = ()
 
 
-def _bone(parent: str, child: str, *parts: int) -> _Bone:
-    return _Bone(INDEX[parent], INDEX[child], parts)
+def _limbs(kind: str) -> tuple[_Bone, ...]:
+    """Return the bones of both arms or both legs, those at the trunk first."""
+    return tuple(
+        _Bone(*ends, BONE_PARTS[name]) for name, ends in BONES.items() if name.endswith(kind)
+    )
 
 
+_LEGS, _ARMS = _limbs("leg"), _limbs("arm")
+_NOSE, *_ = FACE_POINTS
 # Parents before children.
 _BONES = (
     _Bone(_PELVIS, _NECK),
-    *(_Bone(_PELVIS, INDEX[f"{side}_hip"]) for side in ("left", "right")),
-    *(_Bone(_NECK, INDEX[f"{side}_shoulder"]) for side in ("left", "right")),
-    _bone("left_hip", "left_knee", 8, 10), _bone("right_hip", "right_knee", 7, 9),
-    _bone("left_knee", "left_ankle", 5, 12, 14), _bone("right_knee", "right_ankle", 6, 11, 13),
-    _Bone(_NECK, INDEX["nose"]),
-    *(_Bone(INDEX["nose"], INDEX[f"{side}_eye"]) for side in ("left", "right")),
-    *(_bone(f"{side}_eye", f"{side}_ear") for side in ("left", "right")),
-    _bone("left_shoulder", "left_elbow", 15, 17), _bone("right_shoulder", "right_elbow", 16, 18),
-    _bone("left_elbow", "left_wrist", 4, 19, 21), _bone("right_elbow", "right_wrist", 3, 20, 22),
-)  # fmt: skip
-_TORSO_PARTS, _HEAD_PARTS = (1, 2), (23, 24)
-_HEAD_POINTS = (0, 1, 2, 3, 4)
-_MIRRORED_BONES = {
-    (b.parent, b.child): next(
-        (o.parent, o.child) for o in _BONES if o.parts != b.parts and len(o.parts) == len(b.parts)
-        and abs(o.child - b.child) == 1 and abs(o.parent - b.parent) == 1
-    )
-    for b in _BONES if b.parts
-}  # fmt: skip
+    *(_Bone(_PELVIS, bone.parent) for bone in _LEGS[:2]),
+    *(_Bone(_NECK, bone.parent) for bone in _ARMS[:2]),
+    *_LEGS,
+    _Bone(_NECK, _NOSE),
+    *(_Bone(_NOSE, INDEX[f"{side}_eye"]) for side in ("left", "right")),
+    *(_Bone(INDEX[f"{side}_eye"], INDEX[f"{side}_ear"]) for side in ("left", "right")),
+    *_ARMS,
+)
+# What is painted over what: the parts, and the joints that they move with.
+_LAYERS = (
+    (SEGMENTS["torso"], TORSO_POINTS),
+    *((bone.parts, (bone.parent, bone.child)) for bone in _LEGS),
+    (SEGMENTS["head"], FACE_POINTS),
+    *((bone.parts, (bone.parent, bone.child)) for bone in _ARMS),
+)
 
 
 def shift_and_scale(motion: Motion, reference: Keypoints) -> Motion:
@@ -86,7 +90,7 @@ def shift_and_scale(motion: Motion, reference: Keypoints) -> Motion:
         scale = np.sqrt((centred[0] ** 2).sum() / max((centred[1] ** 2).sum(), 1e-9))
     offset = pairs[0].mean(0) - scale * pairs[1].mean(0)
     matrix = np.column_stack([scale * np.eye(2), offset])
-    return _moved(motion, [matrix] * len(drv))
+    return _moved(motion, np.tile(matrix, (len(drv), 1, 1)))
 
 
 def retarget_limbs(motion: Motion, reference: Keypoints) -> Motion:
@@ -123,14 +127,14 @@ def retarget_limbs(motion: Motion, reference: Keypoints) -> Motion:
         step = drv[:, bone.child] - drv[:, bone.parent]
         new[:, bone.child] = new[:, bone.parent] + ratios[bone.parent, bone.child] * step
         is_placed[:, bone.child] = is_placed[:, bone.parent] & seen[:, bone.child]
-    fallback = [_similarity(drv[i], new[i], is_placed[i]) for i in range(len(drv))]
-    moved = _moved(motion, fallback)
+    whole, *layers = _similarities(drv, new, is_placed)
+    moved = _moved(motion, whole)
     conf = np.where(is_placed[:, :17], np.asarray(motion.keypoints.conf)[0], 0)
     keypoints = Keypoints(new[None, :, :17].astype(np.float32), conf[None].astype(np.float32))
     if motion.parts is None:
         return moved._replace(keypoints=keypoints)
-    frames = zip(motion.parts, drv, new, is_placed, fallback, strict=True)
-    parts = np.stack([_move_parts(*frame) for frame in frames])
+    columns = zip(motion.parts, *layers, strict=True)
+    parts = np.stack([_move_parts(part_map, matrices) for part_map, *matrices in columns])
     masks = None if moved.masks is None else moved.masks | (parts > 0)
     return moved._replace(keypoints=keypoints, parts=parts, masks=masks)
 
@@ -158,9 +162,11 @@ def _ratios(ref, known, drv, seen) -> dict[tuple[int, int], float]:
     own = {(b.parent, b.child): _ratio(b, ref, known, drv, seen) for b in _BONES}
     torso = own[_PELVIS, _NECK] or 1.0
     ratios = {}
-    for ends, value in own.items():
+    for bone in _BONES:
+        ends = bone.parent, bone.child
         # The longer of two arms in the reference is the less foreshortened one.
-        both = [v for v in (value, own[_MIRRORED_BONES.get(ends, ends)]) if v is not None]
+        other = (MIRRORED[bone.parent], MIRRORED[bone.child]) if bone.parts else ends
+        both = [v for v in (own[ends], own[other]) if v is not None]
         ratio = max(both) if both else torso
         ratios[ends] = float(np.clip(ratio, _LIMB_RATIOS[0] * torso, _LIMB_RATIOS[1] * torso))
     return ratios
@@ -176,23 +182,31 @@ def _ratio(bone: _Bone, ref, known, drv, seen) -> float | None:
     return float(np.linalg.norm(ref[bone.child] - ref[bone.parent]) / max(longest, 1e-6))
 
 
-def _similarity(
-    old: Float[np.ndarray, "points 2"], new: Float[np.ndarray, "points 2"], use: np.ndarray
-) -> Float[np.ndarray, "2 3"]:
-    """Fit scale, turn and shift from old to new points; no change where that is undetermined."""
-    a, b = ((p[use] @ [1, 1j]) for p in (old, new))
-    if len(a) < 2 or np.ptp(old[use], axis=0).sum() < 1e-6:
-        return np.eye(2, 3)
-    spread = a - a.mean()
-    z = (spread.conj() @ (b - b.mean())) / (spread.conj() @ spread).real
-    shift = b.mean() - z * a.mean()
-    return np.array([[z.real, -z.imag, shift.real], [z.imag, z.real, shift.imag]])
+def _similarities(
+    old: Float[np.ndarray, "frames points 2"],
+    new: Float[np.ndarray, "frames points 2"],
+    is_placed: Bool[np.ndarray, "frames points"],
+) -> Float[np.ndarray, "layers frames 2 3"]:
+    """Fit scale, turn and shift to all points, then to those of each layer.
+
+    Layers with fewer than two points move as the whole does.
+    """
+    members = np.ones((len(_LAYERS) + 1, is_placed.shape[1]), bool)
+    for row, (_, points) in zip(members[1:], _LAYERS, strict=True):
+        row[:] = np.isin(np.arange(len(row)), points)
+    use = members[:, None] & is_placed
+    fit = _jit_solve(old, new, use.astype(float)).drv_from_ref
+    matrices = np.concatenate([fit.linear, fit.offset[..., None]], axis=-1)
+    return np.where((use.sum(-1) < 2)[..., None, None], matrices[:1], matrices)
 
 
-def _moved(motion: Motion, matrices: Sequence[Float[np.ndarray, "2 3"]]) -> Motion:
+_by_frame = jax.vmap(solve_similarity)
+_jit_solve = jax.jit(jax.vmap(_by_frame, in_axes=(None, None, 0)))
+
+
+def _moved(motion: Motion, matrices: Float[np.ndarray, "frames 2 3"]) -> Motion:
     """Apply one transform per frame to everything but the video itself."""
-    stack = np.stack(matrices)
-    linear, offset = stack[:, None, :, :2], stack[:, None, :, 2]
+    linear, offset = matrices[:, None, :, :2], matrices[:, None, :, 2]
     xy = (linear @ np.asarray(motion.keypoints.xy, float)[..., None])[..., 0] + offset
     keypoints = Keypoints(xy.astype(np.float32), np.asarray(motion.keypoints.conf))
     parts, masks = motion.parts, motion.masks
@@ -216,18 +230,11 @@ def _nearest(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _move_parts(
-    parts: UInt8[np.ndarray, "height width"], old, new, placed, fallback
+    parts: UInt8[np.ndarray, "height width"], matrices: Sequence[Float[np.ndarray, "2 3"]]
 ) -> UInt8[np.ndarray, "height width"]:
     """Paint torso, legs, head and arms, each moved with its own joints."""
     out = np.zeros_like(parts)
-    groups = [(_TORSO_PARTS, TORSO_POINTS)]
-    groups += [(bone.parts, (bone.parent, bone.child)) for bone in _BONES if bone.parts]
-    groups.insert(5, (_HEAD_PARTS, _HEAD_POINTS))
-    for ids, points in groups:
-        use = np.zeros(len(placed), bool)
-        use[list(points)] = True
-        use &= placed
-        matrix = _similarity(old, new, use) if use.sum() >= 2 else fallback
+    for (ids, _), matrix in zip(_LAYERS, matrices, strict=True):
         layer = _nearest(np.where(np.isin(parts, ids), parts, 0).astype(np.uint8), matrix)
         out = np.where(layer > 0, layer, out)
     return out

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tpc_jax._types import Keypoints
-from tpc_jax.pose.retarget import retarget_limbs, shift_and_scale
 from tpc_jax.studies.datasets.interface import move_keypoints, similarity_matrix
 from tpc_jax.studies.datasets.synthetic import SyntheticPeople
+from tpc_jax.studies.evaluation.retarget import retarget_limbs, shift_and_scale
 
 SIZE = 64
 PEOPLE = SyntheticPeople(SIZE, 8)

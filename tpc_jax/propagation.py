@@ -1,13 +1,29 @@
-"""Iterative propagation over any `[frames, ...]` array, be it pixels, latents or tokens."""
+"""Iterative propagation: one member of a group of frames speaks for the group at each step.
+
+Frame i belongs to group `i // group_size`, so `representatives(...)[i // group_size]` is the frame
+whose calibrated picture frame i reads.
+"""
 
 from typing import get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from tpc_jax.options import Policy
-from tpc_jax.propagation.groups import group_bounds, group_of_frame
+
+
+def num_groups(num_frames: int, group_size: int) -> int:
+    """Return how many groups cover the clip; the last one may be shorter.
+
+    Raises:
+        ValueError: If either number is not positive.
+    """
+    if num_frames < 1 or group_size < 1:
+        raise ValueError(
+            f"num_frames and group_size must be positive, got {num_frames} and {group_size}"
+        )
+    return -(-num_frames // group_size)
 
 
 def representatives(
@@ -41,7 +57,8 @@ def representatives(
     """
     if policy not in get_args(Policy):
         raise ValueError(f"policy must be one of {get_args(Policy)}, got {policy!r}")
-    first, size = (jnp.asarray(x) for x in group_bounds(num_frames, group_size))
+    group = jnp.arange(num_groups(num_frames, group_size), dtype=jnp.int32)
+    first = group * group_size
     if policy == "first":
         return first
     step_key = jax.random.fold_in(key, step)
@@ -50,28 +67,4 @@ def representatives(
         group_key = jax.random.fold_in(step_key, group)
         return jax.random.randint(group_key, (), 0, members, dtype=members.dtype)
 
-    return first + jax.vmap(draw)(jnp.arange(len(first)), size)
-
-
-def representative_of_frame(
-    representative: Int[Array, " groups"], num_frames: int, group_size: int
-) -> Int[Array, " frames"]:
-    """Spread the groups' representatives over their frames."""
-    return representative[jnp.asarray(group_of_frame(num_frames, group_size))]
-
-
-def propagate(features: PyTree[Array], source_of_frame: Int[Array, " frames"]) -> PyTree[Array]:
-    """Give every frame the features of its source.
-
-    Args:
-        features: Arrays with one common leading axis: all frames of the clip, or the encoded
-            representatives only.
-        source_of_frame: Index into that axis for every frame wanted: `representative_of_frame` for
-            the former, `group_of_frame` for the latter; a window passes its own slice.
-
-    Returns:
-        The same tree with leading axis `frames`.
-
-    Source: paper section on iterative propagation.
-    """
-    return jax.tree.map(lambda x: jnp.take(x, source_of_frame, axis=0), features)
+    return first + jax.vmap(draw)(group, jnp.minimum(group_size, num_frames - first))

@@ -1,1 +1,0 @@
-"""Iterative propagation: one member of a group of frames speaks for the group at each step."""

@@ -11,8 +11,9 @@ import numpy as np
 import tyro
 
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
-from tpc_jax.studies.evaluation.cases import Case, make_case
-from tpc_jax.studies.evaluation.scores import score_clip
+from tpc_jax.studies.evaluation.pairs import DrivenPair, drawn_pair
+from tpc_jax.studies.evaluation.scores import score_frames
+from tpc_jax.studies.evaluation.truth import true_clip
 
 # DensePose ids that move with a bone; hands and feet go on along forearm and shin.
 _BONES = {
@@ -53,13 +54,14 @@ def _affine(*columns: np.ndarray) -> np.ndarray:
     return np.vstack([np.stack(columns, axis=1), [0.0, 0.0, 1.0]])
 
 
-def warp_parts(case: Case) -> np.ndarray:
+def warp_parts(pair: DrivenPair) -> np.ndarray:
     """Return the true frames with the person replaced by copies of the reference's parts."""
-    image, driving, out = case.reference.image, case.driving, case.truth.copy()
-    source = part_frames(case.reference.keypoints.xy[0])
-    person = case.reference.masks[0]
+    reference, driving = pair
+    image, out = reference.image, driving.frames.copy()
+    source = part_frames(reference.keypoints.xy[0])
+    person = reference.masks[0]
     average = image[person].mean(0).astype(np.uint8)
-    columns = (out, driving.keypoints.xy[:, 0], driving.parts, case.masks)
+    columns = (out, driving.keypoints.xy[:, 0], driving.parts, driving.masks[0])
     for picture, xy, parts, mask in zip(*columns, strict=True):
         places = np.full((*mask.shape, 2), -1.0, np.float32)
         nearest = _spread(parts)
@@ -85,9 +87,12 @@ def _spread(parts: np.ndarray) -> np.ndarray:
 
 def main(clips: int = 64, frames: int = 8, size: int = 64, seed: int = 0) -> None:
     """Print the mean PSNR on the person in square pictures of a size."""
-    cases = [make_case(index, size, num_frames=frames, seed=seed) for index in range(clips)]
-    scores = [score_clip(warp_parts(case), case.truth, case.masks) for case in cases]
-    mean = np.mean([score["foreground_psnr"] for score in scores])
+    found = []
+    for index in range(clips):
+        pair = drawn_pair(index, size, num_frames=frames, seed=seed)
+        scores = score_frames(warp_parts(pair), true_clip(pair.driving, (size, size)))
+        found.append(scores["foreground_psnr"])
+    mean = np.mean(found)
     print(f"{clips} people, {size} x {size}: {mean:.1f} dB on the person")
 
 

@@ -144,7 +144,7 @@ def inspect_attention(
     from tpc_jax.animators.interface import ReferenceReader
     from tpc_jax.animators.load import load_animator
     from tpc_jax.studies import attention
-    from tpc_jax.studies.demo import demo_case
+    from tpc_jax.studies.demo import demo_pair
 
     if (inputs.reference is None) != (inputs.driving is None):
         raise UserError("give both --reference and --driving, or neither for a built-in person")
@@ -156,8 +156,7 @@ def inspect_attention(
         if not isinstance(animator, ReferenceReader):
             raise UserError(f"{model}: does not read its reference by self-attention")
         if inputs.reference is None:
-            case = demo_case(animator.image_size[0])
-            reference, driving = case.reference, case.driving
+            reference, driving = demo_pair(animator.image_size[0])
         else:
             reference, driving = read_inputs(inputs)
     with stage("calibrating"):
@@ -189,11 +188,11 @@ def demo(out: Path = Path("out/demo"), model: str = "tiny", quick: bool = False)
     from tpc_jax.studies.demo import run_demo
 
     with stage("loading"):
-        animator, params = load_animator(model)
-    options = AnimateOptions().resolve(animator)
+        loaded = load_animator(model)
+    options = AnimateOptions().resolve(loaded.animator)
     with tqdm(total=3 * options.steps, desc="denoising", unit="step") as bar:
         report = run_demo(
-            animator, params, out, options, num_frames=8 if quick else 16,
+            loaded, out, options, num_frames=8 if quick else 16,
             progress=lambda name, step: bar.set_postfix(clip=name, refresh=False) or bar.update(),
         )  # fmt: skip
     print(f"{'':14}{'person PSNR':>12}{'PSNR':>8}{'SSIM':>8}")

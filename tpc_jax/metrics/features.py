@@ -194,23 +194,6 @@ def _synthetic_input(images: Array, size: int, mode: Mode) -> Array:
     return resize(_grey_levels(images, mode) / 255.0, (size, size), "bicubic")
 
 
-def network_input_error(
-    pred: Clips, target: Clips, mode: Mode = "correct"
-) -> Float[Array, " clips"]:
-    """Compute the mean absolute difference of what I3D is given, DisCo's `mae` at 224x224.
-
-    Args:
-        pred: Generated clips.
-        target: Ground truth.
-        mode: See `fvd_input`.
-
-    Returns:
-        Difference on the scale [-1, 1].
-    """
-    difference = fvd_input(pred, mode) - fvd_input(target, mode)
-    return jnp.mean(jnp.abs(difference), axis=(1, 2, 3, 4))
-
-
 def _grey_levels(images: Array, mode: Mode) -> Float[Array, "..."]:
     """Return values 0...255 as float32, whole ones in mode `disco`."""
     if images.shape[-1] != 3:

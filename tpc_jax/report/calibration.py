@@ -6,13 +6,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from tpc_jax._types import SolveStatus, Transform2D
 from tpc_jax.animate import CalibratedClip, Reference
 from tpc_jax.conditioning.canvas import fit_masks
 from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.video import write_video
-from tpc_jax.metrics.image import mask_iou
+from tpc_jax.metrics.image import person_iou
 from tpc_jax.pose.reading import Driving
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration
@@ -102,21 +103,41 @@ def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]
 def calibration_report(
     reference: Reference, clip: CalibratedClip, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Summarise how misaligned the pair is, before and after."""
-    people = [_person_report(reference, clip, person) for person in range(len(clip.images))]
+    """Summarise how misaligned the pair is, before and after.
+
+    Args:
+        reference: The still.
+        clip: The calibrated references.
+        settings: Options of the run, which are repeated.
+
+    Returns:
+        Plain values; a person who is in no frame has None for intersections over union.
+    """
+    overlaps = {
+        "mean_iou_before": person_iou(lying_masks(reference, clip), clip.target_masks),
+        "mean_iou_after": person_iou(clip.masks / np.float32(255), clip.target_masks),
+    }
+    people = [_person_report(clip, person) for person in range(len(clip.images))]
     report = {"settings": settings, "num_frames": clip.images.shape[1], "people": people}
-    for name in ("mean_iou_before", "mean_iou_after"):
-        known = [person[name] for person in people if person[name] is not None]
-        report[name] = float(np.mean(known)) if known else None
+    for name, values in overlaps.items():
+        for person, value in zip(people, values, strict=True):
+            person[name] = None if np.isnan(value) else float(value)
+        known = values[np.isfinite(values)]
+        report[name] = float(known.mean()) if len(known) else None
     return report
 
 
-def _person_report(reference: Reference, clip: CalibratedClip, person: int) -> dict[str, Any]:
+def lying_masks(
+    reference: Reference, clip: CalibratedClip
+) -> Float[np.ndarray, "people frames height width"]:
+    """Return the coverage of the reference's people as they lie, brought to the motion's size."""
+    masks = fit_masks(reference.masks, clip.masks.shape[-2:]) / np.float32(255)
+    return np.broadcast_to(masks[:, None], clip.masks.shape)
+
+
+def _person_report(clip: CalibratedClip, person: int) -> dict[str, Any]:
     fit = clip.calibration
     transforms = Transform2D(*(field[person] for field in fit.drv_from_ref))
-    size = clip.target_masks.shape[-2:]
-    before = fit_masks(reference.masks[person], size) / np.float32(255)
-    before = np.broadcast_to(before, clip.masks[person].shape)
     statuses, counts = np.unique(fit.status[person], return_counts=True)
     return {
         "scale_ratio": _spread(np.asarray(scale_of(transforms))),
@@ -126,18 +147,7 @@ def _person_report(reference: Reference, clip: CalibratedClip, person: int) -> d
             SolveStatus(int(s)).name.lower(): int(n) for s, n in zip(statuses, counts, strict=True)
         },
         "num_filled_frames": int(fit.is_filled[person].sum()),
-        "mean_iou_before": _mean_iou(before, clip, person),
-        "mean_iou_after": _mean_iou(clip.masks[person] / np.float32(255), clip, person),
     }
-
-
-def _mean_iou(masks, clip: CalibratedClip, person: int) -> float | None:
-    """Average over the frames in which the person is there."""
-    targets = clip.target_masks[person]
-    is_there = targets.any((-2, -1))
-    if not is_there.any():
-        return None
-    return float(np.mean(mask_iou(masks[is_there], targets[is_there].astype(np.float32))))
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

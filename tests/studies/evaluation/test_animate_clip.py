@@ -19,7 +19,7 @@ from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.propagation.propagate import representative_of_frame, representatives
 from tpc_jax.sampler.schedule import ScheduleConfig
-from tpc_jax.studies.evaluation.cases import make_case
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 
 SIDE, PATCH = 32, 4
 GRID = (SIDE // PATCH, SIDE // PATCH)
@@ -79,8 +79,8 @@ MISALIGNMENT = (0.9, 0.8, (0.0, 0.0))
 
 @functools.lru_cache
 def case_of(num_frames):
-    case = make_case(3, SIDE, num_frames=num_frames, misalignment=MISALIGNMENT)
-    return case.reference, case.driving, calibrate_clip(case.reference, case.driving, method="all")
+    pair = drawn_pair(3, SIDE, num_frames=num_frames, misalignment=MISALIGNMENT)
+    return *pair, calibrate_clip(*pair, method="all")
 
 
 def copy(num_frames=5, **options):

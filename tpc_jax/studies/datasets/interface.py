@@ -158,6 +158,22 @@ def move_still(still: Still, misalignment: Misalignment) -> Still:
     return Still(image, keypoints, masks)
 
 
+def lower_resolution(still: Still, share: float) -> Still:
+    """Take away the detail that the reference would lose if it were drawn smaller.
+
+    Args:
+        still: The reference.
+        share: Factor of at most 1; the picture is shrunk by it and enlarged again.
+    """
+    if share == 1:
+        return still
+    height, width = still.image.shape[:2]
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    image = cv2.resize(still.image, small, interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    return still._replace(image=image)
+
+
 def similarity_matrix(
     angle: float, scale: float, shift: tuple[float, float], size: tuple[int, int]
 ) -> Float[np.ndarray, "2 3"]:

@@ -39,6 +39,10 @@ class Records:
         self._file = file
         self.rows = rows
 
+    def variants_of(self, split: str, pair: str) -> set[str]:
+        """Return what is known of a pair."""
+        return {variant for s, p, variant in self.rows if (s, p) == (split, pair)}
+
     def add(self, split: str, pair: str, variant: str, values: dict[str, Any]) -> None:
         """Append the result of one clip and variant.
 

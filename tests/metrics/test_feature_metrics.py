@@ -184,7 +184,7 @@ def test_batches_and_their_order_do_not_change_the_score(batch_size):
     whole = feature_statistics(np.asarray(features, np.float64))
     portions = iter([images[4:9], images[:1], images[1:4]])
     found = metric.statistics(portions)
-    assert found.count == 9
+    assert found.num_samples == 9
     np.testing.assert_allclose(found.mean, whole.mean, atol=1e-6)
     np.testing.assert_allclose(found.covariance, whole.covariance, atol=1e-7)
     assert frechet_distance(found, whole) < 1e-8

@@ -4,6 +4,8 @@ Pictures are 8-bit, or floats in [0, 1]; what a network wants of them is done he
 are not jitted: `tpc_jax.metrics.streaming` runs them compiled and in batches.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -178,14 +180,16 @@ def synthetic_picture_features(
     Raises:
         ValueError: Pictures that are neither float nor 8-bit, another mode.
     """
-    return bind(network, params).features(_synthetic_input(images, PICTURE_SIZE, mode))
+    bound: Any = bind(network, params)
+    return bound.features(_synthetic_input(images, PICTURE_SIZE, mode))
 
 
 def synthetic_clip_features(
     network: Network, params: Params, clips: Clips, *, mode: Mode = "correct"
 ) -> Float[Array, "clips features"]:
     """Compute the synthetic features of clips; see `synthetic_picture_features`."""
-    return bind(network, params).features(_synthetic_input(clips, CLIP_SIZE, mode))
+    bound: Any = bind(network, params)
+    return bound.features(_synthetic_input(clips, CLIP_SIZE, mode))
 
 
 def _synthetic_input(images: Array, size: int, mode: Mode) -> Array:

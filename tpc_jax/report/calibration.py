@@ -57,6 +57,7 @@ def overlay_frames(reference: Reference, driving: Driving, clip: CalibratedClip)
     ref_xy = jnp.broadcast_to(jnp.asarray(reference.keypoints.xy)[:, None], shape)
     warped = np.asarray(apply(clip.calibration.drv_from_ref, ref_xy))
     drawn = (np.asarray(reference.keypoints.conf) > 0)[:, None] & (clip.keypoints.conf > 0)
+    driving_xy, chosen = np.asarray(clip.keypoints.xy), np.asarray(clip.calibration.subset)
     frames = []
     for index, frame in enumerate(driving.frames):
         for person in range(len(clip.images)):
@@ -64,9 +65,9 @@ def overlay_frames(reference: Reference, driving: Driving, clip: CalibratedClip)
                 frame,
                 clip.masks[person, index],
                 warped[person, index],
-                clip.keypoints.xy[person, index],
+                driving_xy[person, index],
                 drawn[person, index],
-                clip.calibration.subset[person, index],
+                chosen[person, index],
             )
         frames.append(frame)
     return np.stack(frames)

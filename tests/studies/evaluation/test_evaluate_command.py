@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import pytest
 from small_models import random_like, small_model
-from tpc_jax.studies.evaluation.evaluation import RESULTS_FILE
 
 from tpc_jax import cli
 from tpc_jax.animators.load import load_animator
@@ -26,6 +25,9 @@ from tpc_jax.metrics.networks.store import NETWORK, stored_config
 from tpc_jax.model.checkpoint import save_checkpoint
 from tpc_jax.studies.datasets import open_dataset, read_split, write_split
 from tpc_jax.studies.datasets.make_split import make_split
+from tpc_jax.studies.datasets.synthetic import SyntheticPeople
+from tpc_jax.studies.evaluation.study import RESULTS_FILE, LoadedSplit, Study, Task, run_study
+from tpc_jax.studies.evaluation.variants import PLAIN, TPC
 
 ROOT = Path(__file__).parents[3]
 METHODS = "none,lts,pose-shift,retarget+lts"

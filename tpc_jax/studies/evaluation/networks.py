@@ -8,9 +8,18 @@ from jaxtyping import Float, UInt8
 
 from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import load_feature_network
-from tpc_jax.metrics.networks.synthetic import MAKERS, load_synthetic_params, synthetic_network
-from tpc_jax.metrics.streaming import BatchedMetric
+from tpc_jax.metrics.networks.synthetic import (
+    SyntheticKind,
+    load_synthetic_params,
+    synthetic_network,
+)
+from tpc_jax.metrics.streaming import BatchedMetric, FeatureMetric
 from tpc_jax.studies.evaluation.records import params_digest
+
+_METRICS: dict[SyntheticKind, FeatureMetric] = {
+    "pictures": "synthetic_pictures",
+    "clips": "synthetic_clips",
+}
 
 Frames = UInt8[np.ndarray, "frames height width 3"]
 
@@ -22,8 +31,8 @@ class FeatureMetrics:
         params = load_synthetic_params()
         self.digest = params_digest(params)
         self._metrics = {
-            kind: BatchedMetric(f"synthetic_{kind}", synthetic_network(kind), params[kind])
-            for kind in MAKERS
+            kind: BatchedMetric(metric, synthetic_network(kind), params[kind])
+            for kind, metric in _METRICS.items()
         }
 
     def __call__(self, frames: Frames) -> dict[str, str]:

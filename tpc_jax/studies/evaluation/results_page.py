@@ -1,9 +1,11 @@
 """docs/results.md: the paper's tables with our measurements, and what they say of its claims."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tpc_jax.calibrate import Model
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import atomic_path
 from tpc_jax.metrics.bootstrap import Interval
@@ -23,7 +25,11 @@ from tpc_jax.studies.evaluation.variants import DESCRIPTIONS, METHODS, PLAIN, TP
 
 PAGE_FILE = "results.md"
 ALIGNED, MISALIGNED = "aligned", "misaligned"
-TRANSFORMS = {"translation_scale": "Linear", "affine": "Affine", "similarity": "Procrustes"}
+TRANSFORMS: dict[Model, str] = {
+    "translation_scale": "Linear",
+    "affine": "Affine",
+    "similarity": "Procrustes",
+}
 PROPAGATIONS = {"off": "without", "random:4": "with"}
 COMPARED = tuple(
     Variant(method) if method in ("none", "pose-shift", "retarget")
@@ -191,13 +197,10 @@ def _main_table(tables: Mapping[str, Sequence[Result]]) -> str:
 
 def _ablation(results: Sequence[Result]) -> str:
     found = {result.variant: result.scores for result in results}
+    names = itertools.product(TRANSFORMS.values(), PROPAGATIONS.values())
     rows = [
-        [
-            TRANSFORMS[variant.transform],
-            PROPAGATIONS[variant.propagation],
-            *(cell(found[variant].get(name), column) for name, column in _ABLATION.items()),
-        ]
-        for variant in ABLATED
+        [*named, *(cell(found[variant].get(name), column) for name, column in _ABLATION.items())]
+        for named, variant in zip(names, ABLATED, strict=True)
     ]
     head = ["transform", "propagation", *(column.title for column in _ABLATION.values())]
     return f"All misaligned splits together, {num_clips(results)}.\n\n{markdown_table(head, rows)}"
@@ -207,8 +210,10 @@ def _claims(rows: Rows, groups: Mapping[str, Sequence[ClipKey]]) -> str:
     lines = []
     for claim in claims([name for name in groups if name != MISALIGNED]):
         for name in claim.splits:
-            pair = (collect(rows, groups[name], v.name) for v in (claim.better, claim.worse))
-            found = gain(*pair, claim.score)
+            better, worse = (
+                collect(rows, groups[name], v.name) for v in (claim.better, claim.worse)
+            )
+            found = gain(better, worse, claim.score)
             if found is not None:
                 column = SHOWN[claim.score]
                 read = verdict(found, is_no_loss=claim.is_no_loss)

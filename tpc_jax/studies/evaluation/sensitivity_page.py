@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -51,7 +52,7 @@ def write_page(out: Path, rows: Rows, tasks: Mapping[Point, Task], study: str) -
         Where they are.
     """
     scores = collect_scores(rows, tasks)
-    num_clips = max(len(task.split.split.pairs) for task in tasks.values())
+    num_clips = max(len(task.loaded.split.pairs) for task in tasks.values())
     page, plot = out / PAGE_FILE, out / PLOT_FILE
     with atomic_path(plot) as partial:
         plot_curves(scores, partial)
@@ -69,7 +70,7 @@ def collect_scores(rows: Rows, tasks: Mapping[Point, Task]) -> Scores:
     found = {}
     for point, task in tasks.items():
         for variant in task.variants:
-            table = collect(rows, keys_of(task.split), variant.name)
+            table = collect(rows, keys_of(task.loaded), variant.name)
             overlap = _person_iou(rows, tasks, Condition(point, variant))
             if table:
                 known = {} if overlap is None else {"person_iou": overlap}
@@ -84,7 +85,7 @@ def _person_iou(rows: Rows, tasks: Mapping[Point, Task], condition: Condition):
         return table.get("person_iou_after")
     # It stands with the calibrations of the same reference; its resolution changes nothing.
     task = tasks.get(point._replace(resolution=1.0))
-    return task and collect(rows, keys_of(task.split), TPC.name).get("person_iou_before")
+    return task and collect(rows, keys_of(task.loaded), TPC.name).get("person_iou_before")
 
 
 def page_text(scores: Scores, study: str, num_clips: int) -> str:
@@ -209,7 +210,7 @@ def _plot_curve(
     score: str,
     label: str,
     variant: Variant,
-    style: Mapping[str, str],
+    style: Mapping[str, Any],
 ) -> None:
     found = {x: _interval(scores, Condition(point, variant), score) for x, point in points.items()}
     drawn = np.array([(x, *i[:3]) for x, i in found.items() if i is not None])

@@ -64,13 +64,13 @@ class LoadedSplit(NamedTuple):
 class Task(NamedTuple):
     """A split and the ways in which its pairs are animated."""
 
-    split: LoadedSplit
+    loaded: LoadedSplit
     variants: Sequence[Variant]
 
     @property
     def num_clips(self) -> int:
         """Number of clips to animate."""
-        return len(self.variants) * len(self.split.split.pairs)
+        return len(self.variants) * len(self.loaded.split.pairs)
 
 
 class Study(NamedTuple):

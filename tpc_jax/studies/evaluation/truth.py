@@ -41,7 +41,7 @@ class View(NamedTuple):
 
     def masks(self, masks: Bool[np.ndarray, "frames height width"]) -> np.ndarray:
         """Bring masks there, cut at one half."""
-        return self.cut(fit_masks(masks, self.canvas) > 127)
+        return self.cut(np.greater(fit_masks(masks, self.canvas), 127))
 
     def parts(self, parts: UInt8[np.ndarray, "frames height width"]) -> np.ndarray:
         """Bring part maps there."""
@@ -90,7 +90,7 @@ def true_clip(driving: Driving, canvas: tuple[int, int]) -> Truth:
     view = View(canvas, driving.frames.shape[1:3])
     return Truth(
         view.pictures(driving.frames),
-        None if driving.masks is None else view.masks(driving.masks.any(0)),
+        None if driving.masks is None else view.masks(np.any(driving.masks, axis=0)),
         view.keypoints(driving.keypoints),
         None if driving.parts is None else view.parts(driving.parts),
     )
@@ -99,7 +99,8 @@ def true_clip(driving: Driving, canvas: tuple[int, int]) -> Truth:
 def _faces(keypoints: Keypoints, size: tuple[int, int]) -> Bool[np.ndarray, "frames height width"]:
     points = list(FACE_POINTS)
     seen = np.asarray(keypoints.conf)[..., points] > DEFAULT_TAU
-    return np.asarray(_jit_faces(np.asarray(keypoints.xy)[..., points, :], seen, size)).any(1)
+    faces = np.asarray(_jit_faces(np.asarray(keypoints.xy)[..., points, :], seen, size))
+    return np.any(faces, axis=1)
 
 
 _jit_faces = jax.jit(face_mask, static_argnums=2)

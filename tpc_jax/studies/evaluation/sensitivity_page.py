@@ -81,7 +81,7 @@ def collect_scores(rows: Rows, tasks: Mapping[Point, Task]) -> Scores:
 def _person_iou(rows: Rows, tasks: Mapping[Point, Task], condition: Condition):
     point, variant = condition
     if variant.routing is not None:
-        table = collect(rows, keys_of(tasks[point].split), variant.name)
+        table = collect(rows, keys_of(tasks[point].loaded), variant.name)
         return table.get("person_iou_after")
     # It stands with the calibrations of the same reference; its resolution changes nothing.
     task = tasks.get(point._replace(resolution=1.0))

@@ -74,7 +74,9 @@ def test_the_grid_holds_every_condition_once():
     assert len(found) == 102
     assert set(found) == set(conditions)
     # Names of splits and of variants tell all of them apart.
-    assert len({(task.loaded.name, v.name) for task in tasks.values() for v in task.variants}) == 102
+    assert (
+        len({(task.loaded.name, v.name) for task in tasks.values() for v in task.variants}) == 102
+    )
     assert len({task.loaded.split.digest for task in tasks.values()}) == len(tasks) == 17
 
 

@@ -83,6 +83,8 @@ def open_records(path: Path, study: dict[str, Any]) -> Iterator[Records]:
             _write_line(file, {"study": study})
             yield Records(file, {})
             return
+        # As it reads once it is written: tuples come back as lists.
+        study = json.loads(json.dumps(study))
         header, *rows = _parse(path, lines)
         if header.get("study") != study:
             before = header.get("study")

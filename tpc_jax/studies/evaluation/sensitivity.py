@@ -18,7 +18,7 @@ from tpc_jax.studies.evaluation.variants import OFF, PLAIN, TPC, Variant
 ROTATIONS = (0.0, 30.0, 60.0, 90.0, 120.0, 180.0)
 SCALES = (0.4, 0.5, 0.6, 0.8, 1.25, 1.5, 2.0)
 STEADY = TPC._replace(propagation=OFF)
-# At full resolution a smaller person has fewer pixels; this is what that alone costs.
+# A smaller person has fewer pixels; at these scales it is measured what that alone costs.
 _SMALL = SCALES[:3]
 
 

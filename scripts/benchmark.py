@@ -73,10 +73,8 @@ def main(
     specs = {name: network.spec for name, network in animator.networks().items()}
     params = jax.eval_shape(lambda p: P.cast(p, jnp.dtype(dtype)), specs)
     for routing in ROUTINGS:
-        options = Options(
-            tpc=routing is not None, routing=routing or "auto", group_size=group_size,
-            steps=steps, guidance_scale=(guidance_scale,),
-        )  # fmt: skip
+        tpc = {"tpc": False} if routing is None else {"routing": routing, "group_size": group_size}
+        options = Options(**tpc, steps=steps, guidance_scale=(guidance_scale,))
         plan = plan_run(animator, frames, options)
         inputs = step_inputs(plan, params, people)
         step = jit_step(plan.program)
@@ -94,10 +92,8 @@ def main(
         )
         if measure_time:
             seconds = measure(step, inputs)
-            line += (
-                f", {seconds * steps / frames:.3f} s/frame in {steps} steps, "
-                f"{cost.flops / seconds / 1e12:.1f} TFLOP/s"
-            )
+            line += f", {seconds * steps / frames:.3f} s/frame in {steps} steps"
+            line += f", {cost.flops / seconds / 1e12:.1f} TFLOP/s"
         print(line, flush=True)
     print(f"parameters {num_bytes(inputs.params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
 

@@ -4,19 +4,18 @@ import sys
 from pathlib import Path
 
 import tyro
-from tpc_jax.animators.options import AnimateOptions
 from tqdm import tqdm
 
-from tpc_jax.animators.load import load_animator
 from tpc_jax.errors import UserError
 from tpc_jax.studies.evaluation.command import load_splits
-from tpc_jax.studies.evaluation.evaluation import evaluate
+from tpc_jax.studies.evaluation.networks import FeatureMetrics
 from tpc_jax.studies.evaluation.results_page import (
     PAGE_FILE,
     VARIANTS,
     require_cases,
     write_results,
 )
+from tpc_jax.studies.evaluation.study import Study, Task, run_study
 
 
 def main(
@@ -33,15 +32,14 @@ def main(
         runs: Working folder.
         model: "tiny" or the folder of another model of its kind.
     """
-    animator, params = load_animator(model)
-    loaded = load_splits("synthetic", sorted(splits.glob("*.json")), animator.image_size)
+    stored = load(model)
+    loaded = load_splits("synthetic", sorted(splits.glob("*.json")), stored.animator.canvas.size)
     require_cases(loaded)
-    total = len(VARIANTS) * sum(len(one.split.pairs) for one in loaded)
+    study = Study(stored, Options(), FeatureMetrics())
+    tasks = [Task(split, VARIANTS) for split in loaded]
+    total = sum(task.num_clips for task in tasks)
     with tqdm(total=total, desc="animating", unit="clip", mininterval=1) as bar:
-        rows = evaluate(
-            animator, params, loaded, VARIANTS, runs, AnimateOptions(),
-            num_videos=0, progress=bar.update,
-        )  # fmt: skip
+        rows = run_study(study, tasks, runs, bar.update)
     write_results(out, rows, loaded, Path(model).name, "make report")
     print(f"wrote {out / PAGE_FILE}")
 

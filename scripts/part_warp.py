@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import tyro
 
+from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.pose.densepose import BONE_PARTS, SEGMENTS
 from tpc_jax.pose.skeletons import BONES, KEYPOINT_INDEX
 from tpc_jax.studies.datasets.splits import LoadedPair
-from tpc_jax.studies.evaluation.cases import make_case
-from tpc_jax.studies.evaluation.scores import score_clip
+from tpc_jax.studies.evaluation.pairs import drawn_pair
+from tpc_jax.studies.evaluation.scores import score_frames
+from tpc_jax.studies.evaluation.truth import true_clip
 
 
 def part_frames(keypoints: np.ndarray) -> dict[int, np.ndarray]:
@@ -42,11 +44,11 @@ def _affine(*columns: np.ndarray) -> np.ndarray:
     return np.vstack([np.stack(columns, axis=1), [0.0, 0.0, 1.0]])
 
 
-def warp_parts(case: LoadedPair) -> np.ndarray:
+def warp_parts(pair: LoadedPair) -> np.ndarray:
     """Return the true frames with the person replaced by copies of the reference's parts."""
-    image, motion, out = case.reference.image, case.motion, case.motion.frames.copy()
-    source = part_frames(case.reference.keypoints.xy[0])
-    person = case.reference.masks[0]
+    image, motion, out = pair.reference.image, pair.motion, pair.motion.frames.copy()
+    source = part_frames(pair.reference.keypoints.xy[0])
+    person = pair.reference.masks[0]
     average = image[person].mean(0).astype(np.uint8)
     columns = (out, motion.keypoints.xy[0], motion.parts, motion.masks[0])
     for picture, xy, parts, mask in zip(*columns, strict=True):
@@ -74,11 +76,12 @@ def _spread(parts: np.ndarray) -> np.ndarray:
 
 def main(clips: int = 64, frames: int = 8, size: int = 64, seed: int = 0) -> None:
     """Print the mean PSNR on the person in square pictures of a size."""
-    cases = [make_case(index, size, num_frames=frames, seed=seed) for index in range(clips)]
-    scores = [
-        score_clip(warp_parts(case), case.motion.frames, case.motion.masks[0]) for case in cases
-    ]
-    mean = np.mean([score["foreground_psnr"] for score in scores])
+    found = []
+    for index in range(clips):
+        pair = drawn_pair(index, size, num_frames=frames, seed=seed)
+        scores = score_frames(warp_parts(pair), true_clip(pair.motion, Canvas((size, size))))
+        found.append(scores["foreground_psnr"])
+    mean = np.mean(found)
     print(f"{clips} people, {size} x {size}: {mean:.1f} dB on the person")
 
 

@@ -18,6 +18,8 @@ Routing = Literal["open", "masked", "union", "replace", "composite"]
 Policy = Literal["random", "first"]
 # How a denoising step is taken (`sampler.table`).
 Sampler = Literal["ddim", "plms"]
+# How reference and motion of a test pair differ.
+Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 # What the frames of a motion show.
 MotionKind = Literal["densepose", "openpose", "rgb", "uv"]
 

@@ -72,7 +72,7 @@ def test_statistics_in_portions_equal_those_at_once():
     found = feature_statistics(x[:1])
     for start, stop in ((1, 2), (2, 40), (40, 97)):
         found = merge_statistics(found, feature_statistics(x[start:stop]))
-    assert found.count == whole.count == 97
+    assert found.num_samples == whole.num_samples == 97
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-14)
     np.testing.assert_allclose(found.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-9)
     assert found.mean.dtype == found.scatter.dtype == np.float64

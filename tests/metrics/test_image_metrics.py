@@ -117,7 +117,7 @@ def test_foreground_psnr_equals_the_mean_over_the_selected_pixels():
     error = (pred[mask].astype(float) - target[mask]) ** 2
     expected = 10 * np.log10(255**2 / error.mean())
     for kind in (mask, mask.astype(np.float32)):
-        got = metrics.foreground_psnr(as_float(pred), as_float(target), kind)
+        got = metrics.psnr(as_float(pred), as_float(target), kind)
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
@@ -126,7 +126,7 @@ def test_background_has_no_effect_on_foreground_psnr():
     mask = jnp.zeros((20, 24)).at[5:12, 4:15].set(1.0)
     spoiled = jnp.where(mask[..., None] > 0, pred, 1.0 - pred)
     np.testing.assert_array_equal(
-        metrics.foreground_psnr(pred, target, mask), metrics.foreground_psnr(spoiled, target, mask)
+        metrics.psnr(pred, target, mask), metrics.psnr(spoiled, target, mask)
     )
     assert metrics.psnr(pred, target) != metrics.psnr(spoiled, target)
 
@@ -137,26 +137,23 @@ def test_foreground_ssim_averages_scikit_images_map():
     _, full = structural_similarity(gray(pred), gray(target), full=True)
     inside = np.s_[3:-3, 3:-3]
     expected = np.average(full[inside], weights=mask[inside])
-    got = metrics.foreground_ssim(as_float(pred), as_float(target), mask)
+    got = metrics.ssim(as_float(pred), as_float(target), mask)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_a_full_mask_gives_the_plain_metric():
     pred, target = (as_float(x) for x in picture_pair(6, 20, 24))
     full = jnp.ones((20, 24), bool)
-    for plain, masked in [
-        (metrics.psnr, metrics.foreground_psnr),
-        (metrics.ssim, metrics.foreground_ssim),
-    ]:
+    for metric in (metrics.psnr, metrics.ssim):
         np.testing.assert_allclose(
-            masked(pred, target, full), plain(pred, target), rtol=1e-6, atol=1e-6
+            metric(pred, target, full), metric(pred, target), rtol=1e-6, atol=1e-6
         )
 
 
 def test_a_picture_without_person_has_no_foreground_value():
     pred, target = (as_float(x) for x in picture_pair(7, 2, 20, 24))
     mask = jnp.zeros((2, 20, 24)).at[1].set(1.0)
-    for metric in (metrics.foreground_psnr, metrics.foreground_ssim):
+    for metric in (metrics.psnr, metrics.ssim):
         np.testing.assert_array_equal(np.isnan(jax.jit(metric)(pred, target, mask)), [True, False])
 
 
@@ -184,6 +181,17 @@ def test_mask_iou_extremes():
     assert jnp.isnan(metrics.mask_iou(empty, empty))
 
 
+def test_person_iou_averages_the_frames_in_which_the_person_is_there():
+    masks = np.random.default_rng(9).random((2, 5, 8, 9)).astype(np.float32)
+    targets = np.random.default_rng(10).random((2, 5, 8, 9)) < 0.5
+    targets[0, [1, 3]] = False
+    targets[1] = False
+    found = metrics.person_iou(masks, targets)
+    pairs = [(masks[0, t] > 0.5, targets[0, t]) for t in (0, 2, 4)]
+    expected = np.mean([(a & b).sum() / (a | b).sum() for a, b in pairs])
+    np.testing.assert_allclose(found, [expected, np.nan], rtol=1e-6)
+
+
 # The shape and type annotations already refuse such calls while the test hook is on, so the
 # library's own checks are tried in a fresh interpreter, as a user meets them.
 BAD_CALLS = {
@@ -191,8 +199,8 @@ BAD_CALLS = {
     "metrics.ssim(img, img[:8])": "(9, 9, 3) and (8, 9, 3)",
     "metrics.psnr(img[..., :1], img[..., :1])": "(..., height, width, 3)",
     "metrics.ssim(img[:6], img[:6])": "at least 7x7",
-    "metrics.foreground_psnr(img, img, img)": "mask must have shape (9, 9)",
-    "metrics.foreground_ssim(img, img, u8[..., 0])": "booleans or floats",
+    "metrics.psnr(img, img, img)": "mask must have shape (9, 9)",
+    "metrics.ssim(img, img, u8[..., 0])": "booleans or floats",
     "metrics.mask_iou(img[..., 0], img[:8, :, 0])": "(9, 9) and (8, 9)",
     "metrics.flicker(img, img)": "frames >= 2",
     "metrics.frame_difference_error(img[None], img[None])": "frames >= 2",
@@ -205,9 +213,10 @@ BAD_CALLS = {
     "metrics.region_masks(on, on[:8])": "face must be a boolean mask of shape (9, 9)",
     "metrics.region_masks(img[..., 0])": "foreground must be a boolean mask",
     "metrics.face_mask(img, on, (9, 9))": "xy must have shape (..., points, 2)",
+    "metrics.bootstrap_mean(on)": "values must hold at least two clips, got shape (9, 9)",
+    "metrics.bootstrap_ratio(np.ones(4), np.ones(3))": "one value per clip, got 4, 3",
     "metrics.resize(img, (4, 4), 'nearest')": "method must be one of ('bilinear', 'bicubic'",
     "metrics.through_container(clip8, 'avi')": "container must be one of ('mp4', 'gif')",
-    "metrics.warping_error(img[None], img[None, ..., :2])": "frames >= 2",
 }
 
 

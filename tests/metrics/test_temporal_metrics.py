@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tpc_jax.metrics import flicker, frame_difference_error, warping_error
+from tpc_jax.metrics import flicker, frame_difference_error
 
 
 @pytest.fixture
@@ -80,37 +80,3 @@ def test_mode_disco_is_dtssd(clips):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="no masked metrics"):
         frame_difference_error(*clips, np.ones(pred.shape[:-1], bool), mode="disco")
-
-
-def drifting_clip(shift: tuple[int, int], frames: int = 4) -> np.ndarray:
-    """Return windows of one texture that moves by `shift` (x, y) pixels a step."""
-    texture = np.random.default_rng(5).random((40, 40, 3), np.float32)
-    corners = [(12 - t * shift[1], 12 - t * shift[0]) for t in range(frames)]
-    return np.stack([texture[y : y + 12, x : x + 14] for y, x in corners])
-
-
-def test_warping_error_is_zero_along_the_true_motion():
-    clip = drifting_clip((2, -1))
-    flow = np.broadcast_to(np.float32([2, -1]), (3, 12, 14, 2))
-    assert warping_error(clip, flow) == 0.0
-    still = np.zeros_like(flow)
-    expected = np.mean((clip[1:] - clip[:-1]) ** 2)
-    np.testing.assert_allclose(warping_error(clip, still), expected, rtol=1e-5)
-    np.testing.assert_allclose(warping_error(clip, -flow), 1 / 6, rtol=0.15)  # unrelated texture
-
-
-def test_hidden_points_do_not_count_for_the_warping_error():
-    clip = drifting_clip((1, 0)).copy()
-    flow = np.broadcast_to(np.float32([1, 0]), (3, 12, 14, 2))
-    clip[2, 3:6, 4:8] = 0.0
-    assert warping_error(clip, flow) > 0.01
-    visible = np.ones((3, 12, 14), bool)
-    visible[1, 3:6, 3:7] = visible[2, 3:6, 4:8] = False
-    assert warping_error(clip, flow, visible) == 0.0
-    assert jnp.isnan(warping_error(clip, flow, np.zeros_like(visible)))
-
-
-def test_the_flow_must_fit():
-    clip = drifting_clip((1, 0))
-    with pytest.raises(ValueError, match=r"flow must have shape \(3, 12, 14, 2\)"):
-        warping_error(clip, np.zeros((2, 12, 14, 2), np.float32))

@@ -129,7 +129,7 @@ def inspect_attention(
     from tpc_jax.animators.base import ReferenceAttentionAnimator
     from tpc_jax.calibrated_clip import calibrate_clip
     from tpc_jax.studies import attention
-    from tpc_jax.studies.demo import demo_case
+    from tpc_jax.studies.demo import demo_pair
 
     if not options.tpc:
         raise UserError("both runs are shown; leave out --no-tpc")
@@ -138,8 +138,7 @@ def inspect_attention(
         if not isinstance(model.animator, ReferenceAttentionAnimator):
             raise UserError(f"{choice.model}: does not read its reference by self-attention")
         if inputs.reference is None:
-            case = demo_case(model.animator.canvas.size[0])
-            reference, motion = case.reference, case.motion
+            reference, motion = demo_pair(model.animator.canvas.size)
         else:
             reference, motion = read_inputs(inputs)
     with stage("calibrating"):

@@ -4,25 +4,11 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import get_args
 
 from tqdm import tqdm
 
 from tpc_jax.commands.options import Inputs, ModelChoice
 from tpc_jax.errors import UserError
-
-
-def choices(option: str, text: str, kind) -> tuple:
-    """Read values with commas between; `kind` is the `Literal` they come from.
-
-    Raises:
-        UserError: A value is unknown.
-    """
-    values = tuple(text.split(","))
-    if unknown := [value for value in values if value not in get_args(kind)]:
-        known = ", ".join(get_args(kind))
-        raise UserError(f"{option} {unknown[0]}: unknown; known are {known}")
-    return values
 
 
 def read_inputs(inputs: Inputs):

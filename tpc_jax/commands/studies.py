@@ -1,16 +1,16 @@
 """Commands that train a model or measure it on many people."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
+import tyro
 from tqdm import tqdm
 
 from tpc_jax.commands.settings import read_settings
-from tpc_jax.commands.shared import choices, choose_dtype, stage
+from tpc_jax.commands.shared import choose_dtype
 from tpc_jax.errors import UserError
-from tpc_jax.options import Routing, TransformKind
-
-Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
+from tpc_jax.options import Case
+from tpc_jax.studies.evaluation.settings import EvaluationSettings, SensitivitySettings
 
 
 def train(out: Path, runs: Path = Path("runs/tiny"), config: Path | None = None) -> None:
@@ -36,46 +36,16 @@ def train(out: Path, runs: Path = Path("runs/tiny"), config: Path | None = None)
     print(f"wrote {out}")
 
 
-def sensitivity(
-    model: str = "tiny",
-    out: Path = Path("docs"),
-    results: Path = Path("runs/sensitivity.csv"),
-    clips: int = 64,
-    frames: int = 8,
-    steps: int | None = None,
-    seed: int = 0,
-) -> None:
+def sensitivity(settings: Annotated[SensitivitySettings, tyro.conf.OmitArgPrefixes]) -> None:
     """Measure quality against rotation and scale of the reference; a stopped study goes on.
 
     Args:
-        model: "tiny" or the folder of another model of its kind.
-        out: Folder for sensitivity.md and sensitivity.png.
-        results: Scores of every clip under every condition, in CSV format.
-        clips: Held-out people, at least 2.
-        frames: Frames per person, 2 to 23.
-        steps: Denoising steps; the model's own number if left out.
-        seed: Seed of the people, the noise and the propagation.
+        settings: What to measure, and on how many people.
     """
-    from tpc_jax.animators.load import load_animator
-    from tpc_jax.studies.evaluation.cases import MOTION_FRAMES
-    from tpc_jax.studies.evaluation.sensitivity import StudyOptions, run_study, study_conditions
-    from tpc_jax.studies.evaluation.summary import write_summary
+    from tpc_jax.studies.evaluation.command import run_sensitivity
 
-    with stage("loading"):
-        animator, params = load_animator(model)
-    steps = animator.num_steps if steps is None else steps
-    most = {"frames": MOTION_FRAMES - 1, "steps": animator.schedule.num_train_timesteps}
-    if clips < 2 or not 2 <= frames <= most["frames"] or not 1 <= steps <= most["steps"]:
-        raise UserError(
-            f"--clips must be at least 2, --frames in 2...{most['frames']} and "
-            f"--steps in 1...{most['steps']}"
-        )
-    options = StudyOptions(clips, frames, steps, seed)
-    total = clips * len(study_conditions())
-    with tqdm(total=total, desc="animating", unit="clip", mininterval=1) as bar:
-        run_study(animator, params, results, options, progress=bar.update)
-    write_summary(results, out)
-    print(f"wrote {out / 'sensitivity.md'} and {out / 'sensitivity.png'}")
+    paths = run_sensitivity(settings, _clip_bar)
+    print(f"wrote {' and '.join(map(str, paths))}")
 
 
 def make_split(
@@ -109,62 +79,20 @@ def make_split(
     print(f"wrote {out}: {len(split.pairs)} pairs, digest {split.digest}")
 
 
-def evaluate(
-    data: str,
-    split: tuple[Path, ...],
-    out: Path,
-    model: str = "tiny",
-    methods: str = "none,face,all,clip,lts",
-    transforms: str = "similarity",
-    propagation: str = "random:4",
-    routing: str = "composite",
-    steps: int | None = None,
-    guidance_scale: float | None = None,
-    seed: int = 0,
-    videos: int = 3,
-    disco: bool = False,
-    lpips: Path | None = None,
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-) -> None:
+def evaluate(settings: Annotated[EvaluationSettings, tyro.conf.OmitArgPrefixes]) -> None:
     """Animate every pair of splits in several ways and score the clips; a stopped run goes on.
 
     Options with several values take them with commas between; everything is combined with
     everything.
 
     Args:
-        data: synthetic, tiktok:FOLDER, tiktok:FOLDER:test, tiktok-tsv:NAME_images.tsv, ted:LIST.txt
-            or ted:FOLDER.
-        split: Manifests of make-split, one table each.
-        out: Folder for results.md, results.csv, results.json, plots, report.html and, as the run
-            goes, results.jsonl.
-        model: "tiny", the embedded model, or the folder of a trained or converted one.
-        methods: none, face, all, clip, lts; pose-shift, retarget and retarget+lts move the motion.
-        transforms: similarity, affine, translation_scale, rigid.
-        propagation: random:4 (policy and frames per group), first:4, off.
-        routing: open, masked, union, replace, composite.
-        steps: Denoising steps; the model's own number if left out.
-        guidance_scale: Classifier-free guidance, 1 means off; the model's own value if left out.
-        seed: Seed of the noise and of the propagation.
-        videos: Pairs per split whose videos are kept and shown.
-        disco: Add L1, PSNR and SSIM by the field's convention, at 256x256.
-        lpips: Add LPIPS by the network in this folder, made by `tpc-jax convert lpips-vgg`.
-        dtype: Type to compute in; auto takes bfloat16 on accelerators.
+        settings: What to evaluate, and how.
     """
     from tpc_jax.studies.evaluation.command import run_evaluation
-    from tpc_jax.studies.evaluation.variants import make_variants
 
-    if (steps is not None and steps < 1) or videos < 0:
-        raise UserError("--steps must be at least 1 and --videos at least 0")
-    variants = make_variants(
-        methods.split(","),
-        choices("--transforms", transforms, TransformKind),
-        propagation.split(","),
-        choices("--routing", routing, Routing),
-    )
-    denoising = Denoising(steps=steps, guidance_scale=guidance_scale, seed=seed)
-    total = run_evaluation(
-        model, data, split, variants, out, denoising.options(), num_videos=videos,
-        use_disco=disco, lpips=lpips, dtype=choose_dtype(dtype),
-        bar=lambda count: tqdm(total=count, desc="animating", unit="clip"),
-    )  # fmt: skip
-    print(f"{total} clips; wrote {out / 'report.html'} and tables beside it")
+    total = run_evaluation(settings, choose_dtype(settings.dtype), _clip_bar)
+    print(f"{total} clips; wrote {settings.out / 'report.html'} and tables beside it")
+
+
+def _clip_bar(total: int) -> tqdm:
+    return tqdm(total=total, desc="animating", unit="clip", mininterval=1)

@@ -4,7 +4,7 @@ Metrics that need a network (LPIPS, FID, FID-VID, FVD) are in `tpc_jax.metrics.f
 whole data sets, `tpc_jax.metrics.streaming`; importing this package does not load Flax.
 """
 
-from tpc_jax.metrics.bootstrap import MeanInterval, bootstrap_mean
+from tpc_jax.metrics.bootstrap import Interval, bootstrap_mean, bootstrap_ratio
 from tpc_jax.metrics.clips import clip_starts, cut_clips, group_frame_names, through_container
 from tpc_jax.metrics.frechet import (
     FeatureStatistics,
@@ -13,11 +13,10 @@ from tpc_jax.metrics.frechet import (
     merge_statistics,
 )
 from tpc_jax.metrics.image import (
-    foreground_psnr,
-    foreground_ssim,
     mask_iou,
     mean_absolute_error,
     overflowing_psnr,
+    person_iou,
     psnr,
     round_to_8bit,
     ssim,
@@ -26,22 +25,21 @@ from tpc_jax.metrics.modes import Mode
 from tpc_jax.metrics.pictures import PictureScores, picture_scores, prepare_pictures
 from tpc_jax.metrics.regions import face_mask, region_masks
 from tpc_jax.metrics.resize import central_square, resize, resize_8bit
-from tpc_jax.metrics.temporal import flicker, frame_difference_error, warping_error
+from tpc_jax.metrics.temporal import flicker, frame_difference_error
 
 __all__ = [
     "FeatureStatistics",
-    "MeanInterval",
+    "Interval",
     "Mode",
     "PictureScores",
     "bootstrap_mean",
+    "bootstrap_ratio",
     "central_square",
     "clip_starts",
     "cut_clips",
     "face_mask",
     "feature_statistics",
     "flicker",
-    "foreground_psnr",
-    "foreground_ssim",
     "frame_difference_error",
     "frechet_distance",
     "group_frame_names",
@@ -49,6 +47,7 @@ __all__ = [
     "mean_absolute_error",
     "merge_statistics",
     "overflowing_psnr",
+    "person_iou",
     "picture_scores",
     "prepare_pictures",
     "psnr",
@@ -58,5 +57,4 @@ __all__ = [
     "round_to_8bit",
     "ssim",
     "through_container",
-    "warping_error",
 ]

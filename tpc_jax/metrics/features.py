@@ -4,6 +4,8 @@ Pictures are 8-bit, or floats in [0, 1]; what a network wants of them is done he
 are not jitted: `tpc_jax.metrics.streaming` runs them compiled and in batches.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -178,37 +180,22 @@ def synthetic_picture_features(
     Raises:
         ValueError: Pictures that are neither float nor 8-bit, another mode.
     """
-    return bind(network, params).features(_synthetic_input(images, PICTURE_SIZE, mode))
+    bound: Any = bind(network, params)
+    return bound.features(_synthetic_input(images, PICTURE_SIZE, mode))
 
 
 def synthetic_clip_features(
     network: Network, params: Params, clips: Clips, *, mode: Mode = "correct"
 ) -> Float[Array, "clips features"]:
     """Compute the synthetic features of clips; see `synthetic_picture_features`."""
-    return bind(network, params).features(_synthetic_input(clips, CLIP_SIZE, mode))
+    bound: Any = bind(network, params)
+    return bound.features(_synthetic_input(clips, CLIP_SIZE, mode))
 
 
 def _synthetic_input(images: Array, size: int, mode: Mode) -> Array:
     if mode != "correct":
         raise ValueError(f"synthetic features know mode 'correct' only, got {mode!r}")
     return resize(_grey_levels(images, mode) / 255.0, (size, size), "bicubic")
-
-
-def network_input_error(
-    pred: Clips, target: Clips, mode: Mode = "correct"
-) -> Float[Array, " clips"]:
-    """Compute the mean absolute difference of what I3D is given, DisCo's `mae` at 224x224.
-
-    Args:
-        pred: Generated clips.
-        target: Ground truth.
-        mode: See `fvd_input`.
-
-    Returns:
-        Difference on the scale [-1, 1].
-    """
-    difference = fvd_input(pred, mode) - fvd_input(target, mode)
-    return jnp.mean(jnp.abs(difference), axis=(1, 2, 3, 4))
 
 
 def _grey_levels(images: Array, mode: Mode) -> Float[Array, "..."]:

@@ -16,27 +16,28 @@ class FeatureStatistics(NamedTuple):
     """What is kept of any number of feature vectors; its size depends on their length only.
 
     Attributes:
-        count: Vectors seen.
+        num_samples: Vectors seen.
         mean: Their mean.
         scatter: Sum of the outer products of their differences from the mean.
     """
 
-    count: int
+    num_samples: int
     mean: Float[np.ndarray, " features"]
     scatter: Float[np.ndarray, "features features"]
 
     @property
     def covariance(self) -> Float[np.ndarray, "features features"]:
-        """The sample covariance, with divisor count - 1.
+        """The sample covariance, with divisor num_samples - 1.
 
         Raises:
             ValueError: Fewer than two vectors.
         """
-        if self.count < 2:
+        if self.num_samples < 2:
             raise ValueError(
-                f"a covariance needs two feature vectors or more, got {self.count}; give more clips"
+                "a covariance needs two feature vectors or more, got "
+                f"{self.num_samples}; give more clips"
             )
-        return self.scatter / (self.count - 1)
+        return self.scatter / (self.num_samples - 1)
 
 
 def feature_statistics(features: Float[ArrayLike, "samples features"]) -> FeatureStatistics:
@@ -71,16 +72,16 @@ def merge_statistics(a: FeatureStatistics, b: FeatureStatistics) -> FeatureStati
         Chan, Golub and LeVeque 1979, in matrix form.
     """
     _check_lengths(a, b)
-    count, shift = a.count + b.count, b.mean - a.mean
-    mean = a.mean + shift * (b.count / count)
-    between = np.outer(shift, shift) * (a.count * b.count / count)
+    count, shift = a.num_samples + b.num_samples, b.mean - a.mean
+    mean = a.mean + shift * (b.num_samples / count)
+    between = np.outer(shift, shift) * (a.num_samples * b.num_samples / count)
     return FeatureStatistics(count, mean, a.scatter + b.scatter + between)
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """Compute the Frechet distance between the normal distributions that fit two sets.
 
-    `|m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)`, S with divisor count - 1.
+    `|m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)`, S with divisor num_samples - 1.
 
     Args:
         a: Statistics of one set, such as the generated pictures; order does not matter.

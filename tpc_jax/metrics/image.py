@@ -6,6 +6,7 @@ defined on 8-bit grey levels in both modes.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
@@ -172,24 +173,6 @@ def ssim(
     return weighted_mean(similarity, weight[..., inside, inside], (-2, -1))
 
 
-def foreground_psnr(
-    pred: Float[ArrayLike, "*batch height width 3"],
-    target: Float[ArrayLike, "*batch height width 3"],
-    mask: Mask,
-) -> Float[Array, "*batch"]:
-    """Compute `psnr` over the masked pixels, usually those of the person; NaN for an empty mask."""
-    return psnr(pred, target, mask)
-
-
-def foreground_ssim(
-    pred: Float[ArrayLike, "*batch height width 3"],
-    target: Float[ArrayLike, "*batch height width 3"],
-    mask: Mask,
-) -> Float[Array, "*batch"]:
-    """Compute `ssim` over the windows centred on masked pixels; NaN for an empty mask."""
-    return ssim(pred, target, mask)
-
-
 def mask_iou(
     mask_a: Mask,
     mask_b: Mask,
@@ -211,6 +194,25 @@ def mask_iou(
         raise ValueError(f"mask_a and mask_b must have one shape, got {a.shape} and {b.shape}")
     a, b = a.astype(jnp.float32) > 0.5, b.astype(jnp.float32) > 0.5
     return weighted_mean((a & b).astype(jnp.float32), (a | b).astype(jnp.float32), (-2, -1))
+
+
+def person_iou(
+    masks: Float[np.ndarray, "people frames height width"],
+    target_masks: Bool[np.ndarray, "people frames height width"],
+) -> Float[np.ndarray, " people"]:
+    """Compute how well each person's mask lies on its target, averaged over the clip.
+
+    Args:
+        masks: Coverage of each person in [0, 1], such as that of the warped reference.
+        target_masks: Where each of them is in the true frames.
+
+    Returns:
+        Mean `mask_iou` over the frames in which the person is there; NaN for one who never is.
+    """
+    is_there = target_masks.any((-2, -1))
+    overlap = np.where(is_there, np.asarray(mask_iou(masks, target_masks), np.float64), 0.0)
+    count = is_there.sum(-1)
+    return np.divide(overlap.sum(-1), count, out=np.full(len(masks), np.nan), where=count > 0)
 
 
 def _is_disco(mode: Mode, mask: ArrayLike | None) -> bool:

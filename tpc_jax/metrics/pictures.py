@@ -77,7 +77,8 @@ def picture_scores(
     pred, target = prepare_pictures(pred, target, mode=mode, size=size)
     values = dict(_compiled(mode)(pred, target, dict(masks or {})))
     arrays = {name: np.asarray(value, np.float64) for name, value in values.items()}
-    return PictureScores(mode, *target.shape[1:3], arrays)
+    height, width = target.shape[1:3]
+    return PictureScores(mode, height, width, arrays)
 
 
 def prepare_pictures(

@@ -1,7 +1,7 @@
 """Feature metrics over data sets of any size: compiled, in batches, in bounded memory."""
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,7 @@ class BatchedMetric:
             ValueError: No pictures at all, LPIPS (which has no statistics), or see `__call__`.
         """
         if self._num_inputs != 1:
-            raise ValueError(f"{self.label} compares pairs; call it and average, see RunningMean")
+            raise ValueError(f"{self.label} compares pairs; call it and average")
         found = resumed
         for batch in batches:
             fresh = feature_statistics(self(batch))
@@ -147,26 +147,3 @@ class BatchedMetric:
                     f"{self.label} takes uint8 or floats in [0, 1], got floats in "
                     f"[{low:.3g}, {high:.3g}]; scale them"
                 )
-
-
-class RunningMean(NamedTuple):
-    """The mean of values that come in portions; NaN marks a picture without a value.
-
-    Attributes:
-        total: Sum of the values.
-        count: How many there were.
-    """
-
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, values: np.ndarray | jax.Array) -> "RunningMean":
-        """Return the mean with further values."""
-        values = np.asarray(values, np.float64).ravel()
-        values = values[~np.isnan(values)]
-        return RunningMean(self.total + float(values.sum()), self.count + values.size)
-
-    @property
-    def mean(self) -> float:
-        """The mean; NaN if there were no values."""
-        return self.total / self.count if self.count else float("nan")

@@ -1,10 +1,9 @@
 """Temporal consistency of generated clips whose ground truth is known.
 
-Two measures look at frame-to-frame differences only; the third follows motion that is given. None
-estimates optical flow, so no second estimator's errors enter the score.
+The measures look at frame-to-frame differences only. None estimates optical flow, so no second
+estimator's errors enter the score.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -12,7 +11,6 @@ from jaxtyping import Bool, Float
 
 from tpc_jax.metrics._shared import as_image_pair, as_pixel_weight, levels_8bit, weighted_mean
 from tpc_jax.metrics.modes import Mode, check_mode
-from tpc_jax.warp.sample import sample_image
 
 Mask = (
     Float[ArrayLike, "*batch frames height width"] | Bool[ArrayLike, "*batch frames height width"]
@@ -63,50 +61,6 @@ def frame_difference_error(
         return jnp.mean(error, axis=(-3, -2, -1))
     weight = as_pixel_weight(mask, pred)
     weight = jnp.maximum(weight[..., 1:, :, :], weight[..., :-1, :, :])
-    return weighted_mean(error, weight, (-3, -2, -1))
-
-
-def warping_error(
-    clip: Float[ArrayLike, "frames height width 3"],
-    flow: Float[ArrayLike, "steps height width 2"],
-    visible: Float[ArrayLike, "steps height width"]
-    | Bool[ArrayLike, "steps height width"]
-    | None = None,
-) -> Float[Array, ""]:
-    """Compute how much a clip changes along known motion.
-
-    `mean (clip[t](x) - clip[t+1](x + flow[t](x)))^2` over t, visible pixels and channels.
-
-    Args:
-        clip: One generated clip in [0, 1], two frames or more.
-        flow: Motion (x, y) in pixels of each pixel of frame t towards frame t + 1, taken from the
-            ground truth, so that no estimator's errors enter; one step fewer than frames.
-        visible: Weight of each pixel and step, zero where the point is hidden in frame t + 1. What
-            moves out of the picture never counts.
-
-    Returns:
-        Mean squared difference at full scale 1, in [0, 1]; NaN where nothing is visible.
-
-    Raises:
-        ValueError: Fewer than two frames, integer pictures or shapes that do not fit.
-
-    Source:
-        Lai et al. 2018, with given motion.
-    """
-    clip, _ = as_image_pair(clip, clip)
-    flow = jnp.asarray(flow, jnp.float32)
-    frames, height, width = clip.shape[:3]
-    _steps(clip)
-    if flow.shape != (frames - 1, height, width, 2):
-        raise ValueError(f"flow must have shape {(frames - 1, height, width, 2)}, got {flow.shape}")
-    rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
-    goal = jnp.stack([columns, rows], axis=-1).astype(jnp.float32) + flow
-    moved = jax.vmap(lambda image, xy: sample_image(image, xy, "bilinear", "edge"))(clip[1:], goal)
-    limit = jnp.asarray([width - 1, height - 1], jnp.float32)
-    weight = jnp.all((goal >= 0) & (goal <= limit), axis=-1).astype(jnp.float32)
-    if visible is not None:
-        weight = weight * as_pixel_weight(visible, clip[1:])
-    error = jnp.mean(jnp.square(clip[:-1] - moved), axis=-1)
     return weighted_mean(error, weight, (-3, -2, -1))
 
 

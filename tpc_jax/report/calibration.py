@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Float, UInt8
 
 from tpc_jax._types import SolveStatus, Transform2D
 from tpc_jax.calibrated_clip import CalibratedClip
@@ -13,7 +13,7 @@ from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.images import from_uint8
 from tpc_jax.io.video import write_video
-from tpc_jax.metrics.image import mask_iou
+from tpc_jax.metrics.image import person_iou
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration
 
@@ -96,20 +96,43 @@ def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]
 
 
 def calibration_report(clip: CalibratedClip, settings: dict[str, Any]) -> dict[str, Any]:
-    """Summarise how misaligned the pair is, before and after."""
+    """Summarise how misaligned the pair is, before and after.
+
+    Args:
+        clip: The calibrated reference.
+        settings: Options of the run, which are repeated.
+
+    Returns:
+        Plain values; a person who is in no frame has None for intersections over union.
+    """
     people = [_person_report(clip, person) for person in range(clip.num_people)]
     report = {"settings": settings, "num_frames": clip.num_frames, "people": people}
-    for name in ("mean_iou_before", "mean_iou_after"):
-        known = [person[name] for person in people if person[name] is not None]
-        report[name] = float(np.mean(known)) if known else None
+    for when, overlaps in zip(("before", "after"), person_overlaps(clip), strict=True):
+        name = f"mean_iou_{when}"
+        for person, value in zip(people, overlaps, strict=True):
+            person[name] = None if np.isnan(value) else float(value)
+        known = overlaps[np.isfinite(overlaps)]
+        report[name] = float(known.mean()) if len(known) else None
     return report
 
 
+def person_overlaps(
+    clip: CalibratedClip,
+) -> tuple[Float[np.ndarray, " people"], Float[np.ndarray, " people"]]:
+    """Return how well each person lies on its target before and after, as `person_iou` does."""
+    found = []
+    for person in range(clip.num_people):
+        targets = clip.target_masks(person)
+        still = Canvas(clip.size).masks(clip.reference.masks[person])
+        layers = (np.broadcast_to(still, targets.shape), clip.warped(person).masks)
+        found.append([person_iou(from_uint8(x)[None], targets[None])[0] for x in layers])
+    before, after = np.array(found).T
+    return before, after
+
+
 def _person_report(clip: CalibratedClip, person: int) -> dict[str, Any]:
-    fit, targets = clip.calibration, clip.target_masks(person)
+    fit = clip.calibration
     transforms = Transform2D(*(field[person] for field in fit.drv_from_ref))
-    before = Canvas(clip.size).masks(clip.reference.masks[person])
-    before = np.broadcast_to(before, targets.shape)
     statuses, counts = np.unique(fit.status[person], return_counts=True)
     return {
         "scale_ratio": _spread(np.asarray(scale_of(transforms))),
@@ -119,21 +142,7 @@ def _person_report(clip: CalibratedClip, person: int) -> dict[str, Any]:
             SolveStatus(int(s)).name.lower(): int(n) for s, n in zip(statuses, counts, strict=True)
         },
         "num_filled_frames": int(fit.is_filled[person].sum()),
-        "mean_iou_before": _mean_iou(before, targets),
-        "mean_iou_after": _mean_iou(clip.warped(person).masks, targets),
     }
-
-
-def _mean_iou(
-    masks: UInt8[np.ndarray, "frames height width"],
-    targets: Bool[np.ndarray, "frames height width"],
-) -> float | None:
-    """Average over the frames in which the person is there."""
-    is_there = targets.any((-2, -1))
-    if not is_there.any():
-        return None
-    masks, targets = from_uint8(masks[is_there]), targets[is_there].astype(np.float32)
-    return float(np.mean(mask_iou(masks, targets)))
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

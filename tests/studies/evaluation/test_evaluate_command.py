@@ -14,29 +14,24 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from command_line import command_line, fails
 from small_models import random_like, small_model
 
 from tpc_jax import cli
+from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import feature_network
 from tpc_jax.metrics.networks.store import NETWORK, stored_config
 from tpc_jax.model.checkpoint import save_checkpoint
-from tpc_jax.studies.datasets import open_dataset, write_split
+from tpc_jax.studies.datasets import open_dataset, read_split, write_split
 from tpc_jax.studies.datasets.make_split import make_split
-from tpc_jax.studies.evaluation import aggregate, evaluation
-from tpc_jax.studies.evaluation.evaluation import RESULTS_FILE
+from tpc_jax.studies.datasets.synthetic import SyntheticPeople
+from tpc_jax.studies.evaluation.study import RESULTS_FILE, LoadedSplit, Study, Task, run_study
+from tpc_jax.studies.evaluation.variants import PLAIN, TPC
 
 ROOT = Path(__file__).parents[3]
 METHODS = "none,lts,pose-shift,retarget+lts"
 NUM_PAIRS = 9
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _few_draws():
-    """Distances of sets take long; their intervals need no precision here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregate, "_SET_RESAMPLES", 4)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +49,10 @@ def inputs(tmp_path_factory):
 
 def arguments(inputs, out, *more, splits=("rotation",), **changes):
     options = {"data": "synthetic", "model": inputs / "model", "out": out, "methods": METHODS}
-    options |= {"steps": 1, "videos": 1, **changes}
-    options["split"] = [inputs / f"{split}.json" for split in splits]
-    return [*command_line("evaluate", options), *more]
+    # Distances of sets take long; their intervals need no precision here.
+    options |= {"steps": 1, "videos": 1, "set-resamples": 4, **changes}
+    pairs = [x for name, value in options.items() for x in (f"--{name}", *str(value).split(" "))]
+    return ["evaluate", *pairs, "--split", *(str(inputs / f"{s}.json") for s in splits), *more]
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +135,12 @@ def test_the_page_holds_everything_itself(finished):
     assert len(list((finished / "videos" / "rotation").iterdir())) == 3 + 4
 
 
-def test_a_finished_run_animates_nothing(finished, inputs, monkeypatch, capsys):
-    page = (finished / "results.md").read_text()
-    monkeypatch.setattr(evaluation, "animate_clip", None)
+def test_a_finished_run_measures_nothing(finished, inputs, capsys):
+    """A clip that is measured once more cannot be noted down: that raises."""
+    page, results = (finished / "results.md").read_text(), (finished / RESULTS_FILE).read_bytes()
     cli.main(arguments(inputs, finished, splits=("rotation", "walking")))
     assert (finished / "results.md").read_text() == page
+    assert (finished / RESULTS_FILE).read_bytes() == results
     assert f"{4 * (NUM_PAIRS + 2)} clips" in capsys.readouterr().out
 
 
@@ -200,14 +197,21 @@ def test_bad_input_ends_as_one_line(inputs, finished, tmp_path, capsys):
         ({"transforms": "best"}, "--transforms best: unknown"),
         ({"routing": "best"}, "--routing best: unknown"),
         ({"propagation": "best"}, "--propagation best: unknown"),
-        ({"steps": 0}, "--steps must be at least 1"),
+        ({"steps": 0}, "--steps must be at least 1, got 0"),
+        ({"set-resamples": 0}, "--set-resamples must be at least 1, got 0"),
+        ({"guidance-scale": "1 2"}, "has 1 guidance scales, got 2"),
         ({"data": "nothing"}, "--data nothing: unknown"),
         ({"splits": (str(tmp_path / "torn"),)}, "torn.json: is no split"),
         ({"splits": (str(tmp_path / "other"),)}, "made from other data"),
         ({"splits": ("rotation", "rotation")}, "two manifests have one file name"),
         ({"out": finished, "seed": 3}, "results of another study (seed differ)"),
     ):
-        fails(arguments(inputs, **{"out": out, **change}), capsys, words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments(inputs, **{"out": out, **change}))
+        assert ended.value.code == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("tpc-jax: ")
+        assert words in error
     assert not out.exists()
 
 
@@ -225,25 +229,36 @@ def test_lpips(inputs, tmp_path, capsys):
         ([], "lpips differ"),
         (["--lpips", inputs / "model"], "no feature network"),
     ):
-        fails([*line, *map(str, more)], capsys, words)
+        with pytest.raises(SystemExit):
+            cli.main([*line, *map(str, more)])
+        assert words in capsys.readouterr().err
 
 
-def test_pairs_without_keypoints(inputs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        evaluation, "load_pair", lambda data, pair: _without_keypoints(load(data, pair))
-    )
-    cli.main(arguments(inputs, tmp_path / "out", "--disco", methods="none", videos=0))
-    assert "(disco, 256x256)" in (tmp_path / "out" / "results.md").read_text()
-    with pytest.raises(SystemExit):
-        cli.main(arguments(inputs, tmp_path / "out", "--disco", methods="none,lts", videos=0))
-    assert "has no keypoints, which method lts needs" in capsys.readouterr().err
+def test_guidance_is_chosen(inputs, tmp_path):
+    out = tmp_path / "out"
+    cli.main(arguments(inputs, out, "--guidance-scale", "2.5", methods="none", splits=("walking",)))
+    header = json.loads((out / RESULTS_FILE).read_text().splitlines()[0])
+    assert header["study"]["guidance_scale"] == [2.5]
 
 
-load = evaluation.load_pair
+class Unlabelled(SyntheticPeople):
+    """The same people, of whom nothing is known but the pictures."""
+
+    def read(self, name, frames=None):
+        return super().read(name, frames)._replace(keypoints=None, masks=None)
+
+    def still(self, *args):
+        return super().still(*args)._replace(keypoints=None, masks=None)
 
 
-def _without_keypoints(pair):
-    return pair._replace(
-        reference=pair.reference._replace(keypoints=None, masks=None),
-        clip=pair.clip._replace(keypoints=None, masks=None),
-    )
+def test_pairs_without_keypoints(inputs, tmp_path):
+    split = read_split(inputs / "walking.json")
+    loaded = LoadedSplit("walking", split, Unlabelled(16))
+    study = Study(load_animator(inputs / "model"), AnimateOptions(steps=1), use_disco=True)
+    rows = run_study(study, [Task(loaded, [PLAIN])], tmp_path)
+    assert len(rows) == 2
+    for row in rows.values():
+        assert {"psnr", "disco_psnr"} <= row["scores"].keys()
+        assert "foreground_psnr" not in row["scores"]
+    with pytest.raises(UserError, match="has no keypoints, which method lts needs"):
+        run_study(study, [Task(loaded, [PLAIN, TPC])], tmp_path)

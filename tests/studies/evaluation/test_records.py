@@ -6,7 +6,7 @@ import pytest
 from tpc_jax.errors import UserError
 from tpc_jax.studies.evaluation.records import open_records, params_digest
 
-STUDY = {"model": "abc", "steps": 2}
+STUDY = {"model": "abc", "steps": 2, "guidance_scale": (2.0, 3.5)}
 
 
 def fill(path, count, study=STUDY):
@@ -41,7 +41,9 @@ def test_a_cut_off_header_starts_anew(tmp_path):
     path = tmp_path / "r.jsonl"
     path.write_bytes(b'{"study":{"mod')
     assert len(fill(path, 2)) == 2
-    assert json.loads(path.read_text().splitlines()[0]) == {"study": STUDY}
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "study": {**STUDY, "guidance_scale": [2.0, 3.5]}
+    }
 
 
 def test_nothing_is_counted_twice(tmp_path):

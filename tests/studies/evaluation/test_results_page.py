@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from tpc_jax.errors import UserError
+from tpc_jax.metrics import Interval
 from tpc_jax.studies.datasets import Pair, Split
-from tpc_jax.studies.evaluation import aggregate as aggregation
 from tpc_jax.studies.evaluation.aggregate import (
-    Interval,
     aggregate,
     collect,
     gain,
@@ -18,19 +17,20 @@ from tpc_jax.studies.evaluation.aggregate import (
     mean_interval,
     set_scores,
 )
-from tpc_jax.studies.evaluation.evaluation import TRUTH, LoadedSplit
 from tpc_jax.studies.evaluation.results_page import (
     COMPARED,
-    PLAIN,
-    TPC,
     VARIANTS,
     claims,
     require_cases,
     verdict,
     write_results,
 )
+from tpc_jax.studies.evaluation.study import TRUTH, LoadedSplit
+from tpc_jax.studies.evaluation.variants import PLAIN, TPC
 
 NUM_PAIRS = 12
+# Distances of sets take long; their intervals need no precision here.
+FEW = 5
 # How much better than no TPC in dB, by propagation, transform and method.
 BONUS = {
     "none": 0.0,
@@ -40,12 +40,6 @@ BONUS = {
     "translation_scale": -2.0,
     "off": 0.0,
 }
-
-
-@pytest.fixture(autouse=True)
-def _few_draws(monkeypatch):
-    """Distances of sets take long; their intervals need no precision here."""
-    monkeypatch.setattr(aggregation, "_SET_RESAMPLES", 5)
 
 
 def encoded(rng, shift, count):
@@ -107,14 +101,16 @@ def test_differences_are_taken_pair_by_pair():
 
 
 def test_results_of_a_split():
-    results = {r.variant: r for r in aggregate(ROWS, keys_of(SPLITS[1]), VARIANTS)}
+    results = {
+        r.variant: r for r in aggregate(ROWS, keys_of(SPLITS[1]), VARIANTS, set_resamples=FEW)
+    }
     assert results[PLAIN].gains == {}
     assert results[TPC].gains["psnr"].low > 3
     moved = next(v for v in COMPARED if v.moves_pose)
     assert results[moved].scores.keys() == {"part_color_error"}
     near, far = (results[v].scores["frechet_pictures"].value for v in (TPC, PLAIN))
     assert near < far
-    together = aggregate(ROWS, keys_of(*SPLITS[1:]), [TPC])[0].scores["psnr"]
+    together = aggregate(ROWS, keys_of(*SPLITS[1:]), [TPC], set_resamples=FEW)[0].scores["psnr"]
     assert together.clips == 2 * NUM_PAIRS
 
 
@@ -130,7 +126,7 @@ def test_unfinished_results_count_what_is_there():
 
 def test_distances_of_sets_have_intervals_about_them():
     keys = keys_of(SPLITS[2])
-    for interval in set_scores(ROWS, keys, TPC.name).values():
+    for interval in set_scores(ROWS, keys, TPC.name, FEW).values():
         assert interval.low <= interval.value <= interval.high
         assert interval.high - interval.low > 0
     same = {
@@ -138,11 +134,11 @@ def test_distances_of_sets_have_intervals_about_them():
         for key in keys
         for name in (TRUTH, "copy")
     }
-    assert set_scores(same, keys, "copy")["frechet_pictures"].value < 1e-6
+    assert set_scores(same, keys, "copy", FEW)["frechet_pictures"].value < 1e-6
 
 
 def test_the_page(tmp_path):
-    write_results(tmp_path, ROWS, SPLITS, "made-up", "make report")
+    write_results(tmp_path, ROWS, SPLITS, "made-up", "make report", set_resamples=FEW)
     page = (tmp_path / "results.md").read_text()
     names = {"aligned", "rotation", "scale", "misaligned"}
     assert {p.name for p in tmp_path.iterdir()} == {

@@ -5,6 +5,7 @@ from tpc_jax.errors import UserError
 from tpc_jax.studies.evaluation.variants import (
     DESCRIPTIONS,
     METHODS,
+    PLAIN,
     Variant,
     make_variants,
     parse_propagation,
@@ -37,6 +38,8 @@ def test_options_of_variants():
     assert Variant("retarget+lts", "affine", "off", "union").fit_method == "lts"
     assert Variant("face", "affine", "off", "union").fit_method == "face"
     assert Variant("pose-shift").fit_method is None
+    skeleton = PLAIN._replace(pose="skeleton")
+    assert (skeleton.name, skeleton.options(shared)) == ("none skeleton", plain)
 
 
 @pytest.mark.parametrize("text", ["random", "random:0", "random:x", "last:4", "", "4"])

@@ -123,7 +123,7 @@ def _norm(channels: int, rngs: nnx.Rngs) -> nnx.GroupNorm:
     return nnx.GroupNorm(channels, num_groups=8, rngs=rngs)
 
 
-MAKERS = {"pictures": PictureNetwork, "clips": ClipNetwork}
+MAKERS: dict[SyntheticKind, type[nnx.Module]] = {"pictures": PictureNetwork, "clips": ClipNetwork}
 
 
 def synthetic_network(kind: SyntheticKind) -> Network:
@@ -137,8 +137,8 @@ def synthetic_network(kind: SyntheticKind) -> Network:
     return abstract(MAKERS[kind])
 
 
-def load_synthetic_params(folder: Path | None = None) -> dict[SyntheticKind, Params]:
-    """Load the parameters of both networks.
+def load_synthetic_params(folder: Path | None = None) -> Params:
+    """Load the parameters of both networks, by kind.
 
     Args:
         folder: Where training stored them; the embedded ones by default.

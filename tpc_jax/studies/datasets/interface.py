@@ -128,6 +128,22 @@ def move_reference(reference: Reference, misalignment: Misalignment) -> Referenc
     return Reference(image, move_keypoints(keypoints, matrix, (height, width)), moved)
 
 
+def lower_resolution(reference: Reference, share: float) -> Reference:
+    """Take away the detail that the reference would lose if it were drawn smaller.
+
+    Args:
+        reference: The still.
+        share: Factor of at most 1; the picture is shrunk by it and enlarged again.
+    """
+    if share == 1:
+        return reference
+    height, width = reference.image.shape[:2]
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    image = cv2.resize(reference.image, small, interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    return reference._replace(image=image)
+
+
 def similarity_matrix(
     angle: float, scale: float, shift: tuple[float, float], size: tuple[int, int]
 ) -> Float[np.ndarray, "2 3"]:

@@ -11,19 +11,18 @@
 
 import zlib
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.options import Case
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX as INDEX
 from tpc_jax.studies.datasets.interface import DataSet, Misalignment
 from tpc_jax.studies.datasets.splits import Pair, Split
-
-Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
 
 SCALES = (0.4, 2.0)
 LARGEST_ANGLE = 180.0

@@ -10,7 +10,7 @@ import numpy as np
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import write_json
 from tpc_jax.pose.reading import Motion, Reference
-from tpc_jax.studies.datasets.interface import DataSet, Misalignment, digest
+from tpc_jax.studies.datasets.interface import DataSet, Misalignment, digest, lower_resolution
 
 FORMAT, VERSION = "tpc-jax split", 1
 
@@ -28,6 +28,7 @@ class Pair(NamedTuple):
         shift: Shift of the reference in canvas sizes (x, y).
         found: How the motion's person differs from the moved reference's, as measured: median
             scale, median angle in degrees, and their ranges; None without keypoints.
+        resolution: Share of the reference's resolution that is left to it, at most 1.
     """
 
     name: str
@@ -38,6 +39,13 @@ class Pair(NamedTuple):
     scale: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
     found: dict[str, Any] | None = None
+    resolution: float = 1.0
+
+    @property
+    def decisive(self) -> tuple[Any, ...]:
+        """Everything that decides what is measured; full resolution is not spelled out."""
+        values = tuple(self._replace(found=None))
+        return values[:-1] if self.resolution == 1 else values
 
     @property
     def misalignment(self) -> Misalignment:
@@ -63,7 +71,7 @@ class Split(NamedTuple):
     @property
     def digest(self) -> str:
         """Checksum of everything that decides what is measured."""
-        return digest([self.case, self.data, [pair._replace(found=None) for pair in self.pairs]])
+        return digest([self.case, self.data, [pair.decisive for pair in self.pairs]])
 
 
 class LoadedPair(NamedTuple):
@@ -80,9 +88,9 @@ class LoadedPair(NamedTuple):
 
 def load_pair(data: DataSet, pair: Pair) -> LoadedPair:
     """Read the pictures of a pair."""
+    reference = data.reference(pair.clip, pair.reference, pair.misalignment)
     return LoadedPair(
-        data.reference(pair.clip, pair.reference, pair.misalignment),
-        data.read(pair.clip, pair.frames),
+        lower_resolution(reference, pair.resolution), data.read(pair.clip, pair.frames)
     )
 
 
@@ -128,6 +136,7 @@ def _pair(entry: dict[str, Any]) -> Pair:
         scale=float(entry["scale"]),
         shift=(float(x), float(y)),
         found=entry["found"],
+        resolution=float(entry.get("resolution", 1.0)),
     )
 
 

@@ -1,1 +1,1 @@
-"""Evaluation on synthetic people, where the truth is known: the demo and the sensitivity study."""
+"""Evaluation of animators: pairs of any data set, animated in several ways and scored."""

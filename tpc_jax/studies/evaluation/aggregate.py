@@ -1,57 +1,39 @@
 """From results per clip to means with intervals, differences and distances of whole sets."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.metrics.bootstrap import MeanInterval, bootstrap_mean
+from tpc_jax.metrics.bootstrap import Interval, bootstrap_mean, bootstrap_ratio
 from tpc_jax.metrics.frechet import feature_statistics, frechet_distance
-from tpc_jax.studies.evaluation.clip_scores import DISCO_SCORES, FAIR_WHEN_MOVED
-from tpc_jax.studies.evaluation.evaluation import TRUTH, LoadedSplit
-from tpc_jax.studies.evaluation.variants import NONE, Variant
+from tpc_jax.studies.evaluation.networks import decode
+from tpc_jax.studies.evaluation.scores import DISCO_SCORES, FAIR_WHEN_MOVED
+from tpc_jax.studies.evaluation.study import TRUTH, LoadedSplit, Rows
+from tpc_jax.studies.evaluation.variants import PLAIN, Variant
 
-Rows = Mapping[tuple[str, str, str], Mapping[str, Any]]
 # Digest of the split, name of the pair.
 ClipKey = tuple[str, str]
 Scores = Mapping[str, Float[np.ndarray, " pairs"]]
 
-PLACED_SCORES = (
+SCORES = (
     *(f"{region}{score}" for region in ("", "foreground_", "background_", "face_")
       for score in ("psnr", "ssim", "mae")),
     *("motion_error", "foreground_motion_error", "background_motion_error", "flicker"),
     *("person_iou_before", "person_iou_after"),
     *(f"disco_{name}" for name in DISCO_SCORES),
     "lpips",
+    *FAIR_WHEN_MOVED,
 )  # fmt: skip
-SCORES = (*PLACED_SCORES, *FAIR_WHEN_MOVED)
 SET_SCORES = ("frechet_pictures", "frechet_clips")
 HIGHER_IS_BETTER = frozenset(
     name for name in SCORES if name.endswith(("psnr", "ssim")) or "iou" in name
 )
-_NUM_RESAMPLES = 4000
-_SET_RESAMPLES = 50
+SET_RESAMPLES = 50
 _QUANTILES = (0.025, 0.975)
 # Fewer clips give no covariance worth comparing.
 _LEAST_CLIPS = 8
-
-
-class Interval(NamedTuple):
-    """A number with its 95 % interval over clips.
-
-    Attributes:
-        value: The number.
-        low: Lower end.
-        high: Upper end.
-        clips: Clips that it comes from.
-    """
-
-    value: float
-    low: float
-    high: float
-    clips: int
 
 
 class Result(NamedTuple):
@@ -91,18 +73,55 @@ def gain(better: Scores, worse: Scores, name: str) -> Interval | None:
     return mean_interval(sign * (better[name] - worse[name]))
 
 
-def aggregate(rows: Rows, keys: Sequence[ClipKey], variants: Sequence[Variant]) -> list[Result]:
-    """Summarise all variants over the same pairs."""
+def won_back(
+    without: Float[np.ndarray, " pairs"],
+    calibrated: Float[np.ndarray, " pairs"],
+    bound: Float[np.ndarray, " pairs"],
+) -> Interval | None:
+    """Return the share of the loss by misalignment that calibration wins back.
+
+    `mean(calibrated - without) / mean(bound - without)`, both means over the same clips.
+
+    Args:
+        without: Scores of the misaligned reference as it is, higher is better.
+        calibrated: Scores of the same clips with calibration.
+        bound: Scores of the same clips with an aligned reference.
+
+    Returns:
+        Ratio with its paired interval; None where there is no clear loss.
+    """
+    clips = np.stack([calibrated - without, bound - without])
+    gain, loss = clips[:, np.isfinite(clips).all(axis=0)]
+    if len(loss) < 2 or bootstrap_mean(loss).low <= 0:
+        return None
+    return bootstrap_ratio(gain, loss)
+
+
+def aggregate(
+    rows: Rows,
+    keys: Sequence[ClipKey],
+    variants: Sequence[Variant],
+    *,
+    set_resamples: int = SET_RESAMPLES,
+) -> list[Result]:
+    """Summarise all variants over the same pairs.
+
+    Args:
+        rows: Results of `run_study`.
+        keys: The pairs.
+        variants: How they were animated.
+        set_resamples: Draws behind the intervals of distances of sets, which take long.
+    """
     tables = {variant: collect(rows, keys, variant.name) for variant in variants}
-    plain = tables.get(Variant(NONE), {})
+    plain = tables.get(PLAIN, {})
     results = []
     for variant, table in tables.items():
         scores = {n: i for n, values in table.items() if (i := mean_interval(values))}
         gains = {}
-        if variant.method != NONE:
+        if variant != PLAIN:
             gains = {name: i for name in table if (i := gain(table, plain, name))}
         if not variant.moves_pose:
-            scores |= set_scores(rows, keys, variant.name)
+            scores |= set_scores(rows, keys, variant.name, set_resamples)
         results.append(Result(variant, scores, gains))
     return results
 
@@ -110,13 +129,12 @@ def aggregate(rows: Rows, keys: Sequence[ClipKey], variants: Sequence[Variant]) 
 def mean_interval(values: Float[np.ndarray, " pairs"]) -> Interval | None:
     """Return the mean of the known values; None for fewer than two."""
     known = values[np.isfinite(values)]
-    if len(known) < 2:
-        return None
-    found: MeanInterval = bootstrap_mean(known, num_resamples=_NUM_RESAMPLES)
-    return Interval(*(float(x) for x in found), len(known))
+    return bootstrap_mean(known) if len(known) > 1 else None
 
 
-def set_scores(rows: Rows, keys: Sequence[ClipKey], variant: str) -> dict[str, Interval]:
+def set_scores(
+    rows: Rows, keys: Sequence[ClipKey], variant: str, num_resamples: int = SET_RESAMPLES
+) -> dict[str, Interval]:
     """Return Frechet distances of synthetic features between a variant's set and the truth's.
 
     Resampled sets lie farther apart than whole ones, as they hold fewer different clips; the
@@ -136,7 +154,7 @@ def set_scores(rows: Rows, keys: Sequence[ClipKey], variant: str) -> dict[str, I
         ]
         value = _distance(sets, np.arange(len(pairs)))
         rng = np.random.default_rng(0)
-        draws = rng.integers(len(pairs), size=(_SET_RESAMPLES, len(pairs)))
+        draws = rng.integers(len(pairs), size=(num_resamples, len(pairs)))
         resampled = np.array([_distance(sets, draw) for draw in draws])
         low, high = np.quantile(resampled - resampled.mean(), _QUANTILES)
         found[f"frechet_{kind}"] = Interval(value, max(value + low, 0), value + high, len(pairs))
@@ -145,9 +163,4 @@ def set_scores(rows: Rows, keys: Sequence[ClipKey], variant: str) -> dict[str, I
 
 def _distance(sets: Sequence[np.ndarray], chosen: np.ndarray) -> float:
     stats = [feature_statistics(x[chosen].reshape(-1, x.shape[-1])) for x in sets]
-    return frechet_distance(*stats)
-
-
-def decode(text: str) -> Float[np.ndarray, "vectors features"]:
-    """Return stored features, 64 numbers each."""
-    return np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, 64).astype(np.float64)
+    return float(frechet_distance(*stats))

@@ -39,6 +39,10 @@ class Records:
         self._file = file
         self.rows = rows
 
+    def variants_of(self, split: str, pair: str) -> set[str]:
+        """Return what is known of a pair."""
+        return {variant for s, p, variant in self.rows if (s, p) == (split, pair)}
+
     def add(self, split: str, pair: str, variant: str, values: dict[str, Any]) -> None:
         """Append the result of one clip and variant.
 
@@ -79,6 +83,8 @@ def open_records(path: Path, study: dict[str, Any]) -> Iterator[Records]:
             _write_line(file, {"study": study})
             yield Records(file, {})
             return
+        # As it reads once it is written: tuples come back as lists.
+        study = json.loads(json.dumps(study))
         header, *rows = _parse(path, lines)
         if header.get("study") != study:
             before = header.get("study")

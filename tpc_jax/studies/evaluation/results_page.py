@@ -1,33 +1,39 @@
 """docs/results.md: the paper's tables with our measurements, and what they say of its claims."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import atomic_path
+from tpc_jax.metrics.bootstrap import Interval
+from tpc_jax.options import TransformKind
+from tpc_jax.report.markdown import markdown_table
 from tpc_jax.studies.evaluation.aggregate import (
+    SET_RESAMPLES,
     ClipKey,
-    Interval,
     Result,
-    Rows,
     aggregate,
     collect,
     gain,
     keys_of,
 )
-from tpc_jax.studies.evaluation.evaluation import LoadedSplit
-from tpc_jax.studies.evaluation.tables import SHOWN, Column, cell, markdown_table, num_clips, plot
-from tpc_jax.studies.evaluation.variants import DESCRIPTIONS, METHODS, Variant
+from tpc_jax.studies.evaluation.study import LoadedSplit, Rows
+from tpc_jax.studies.evaluation.tables import SHOWN, Column, cell, num_clips, plot, results_table
+from tpc_jax.studies.evaluation.variants import DESCRIPTIONS, METHODS, PLAIN, TPC, Variant
 
 PAGE_FILE = "results.md"
 ALIGNED, MISALIGNED = "aligned", "misaligned"
-PLAIN, TPC = Variant("none"), Variant("lts", "similarity", "random:4", "composite")
-TRANSFORMS = {"translation_scale": "Linear", "affine": "Affine", "similarity": "Procrustes"}
+TRANSFORMS: dict[TransformKind, str] = {
+    "translation_scale": "Linear",
+    "affine": "Affine",
+    "similarity": "Procrustes",
+}
 PROPAGATIONS = {"off": "without", "random:4": "with"}
 COMPARED = tuple(
     Variant(method) if method in ("none", "pose-shift", "retarget")
-    else Variant(method, "similarity", "random:4", "composite")
+    else TPC._replace(method=method)
     for method in METHODS
 )  # fmt: skip
 ABLATED = tuple(
@@ -115,7 +121,13 @@ def require_cases(splits: Sequence[LoadedSplit]) -> None:
 
 
 def write_results(
-    out: Path, rows: Rows, splits: Sequence[LoadedSplit], model: str, command: str
+    out: Path,
+    rows: Rows,
+    splits: Sequence[LoadedSplit],
+    model: str,
+    command: str,
+    *,
+    set_resamples: int = SET_RESAMPLES,
 ) -> None:
     """Write the page and one figure per split into a folder.
 
@@ -125,10 +137,15 @@ def write_results(
         splits: The splits, one of them called `aligned`.
         model: Name of the model.
         command: What remakes the page.
+        set_resamples: See `aggregate`.
     """
     groups = {loaded.name: keys_of(loaded) for loaded in splits}
     groups[MISALIGNED] = keys_of(*(s for s in splits if s.name != ALIGNED))
-    tables = {name: aggregate(rows, keys, VARIANTS) for name, keys in groups.items() if keys}
+    tables = {
+        name: aggregate(rows, keys, VARIANTS, set_resamples=set_resamples)
+        for name, keys in groups.items()
+        if keys
+    }
     for name, results in tables.items():
         with atomic_path(out / _figure(name)) as partial:
             plot([r for r in results if r.variant in COMPARED], partial)
@@ -162,7 +179,7 @@ def _page(rows: Rows, groups, tables, model: str, command: str) -> str:
     ]
     for name, results in tables.items():
         shown = [r for r in results if r.variant in COMPARED]
-        parts.append(f"### {name}\n\n{num_clips(shown)}.\n\n{markdown_table(shown)}")
+        parts.append(f"### {name}\n\n{num_clips(shown)}.\n\n{results_table(shown)}")
         parts.append(f"![scores of {name}]({_figure(name)})")
     return "\n\n".join(parts) + "\n"
 
@@ -175,36 +192,30 @@ def _main_table(tables: Mapping[str, Sequence[Result]]) -> str:
                 label = "with TPC" if result.variant == TPC else "without"
                 cells = [cell(result.scores.get(n), column) for n, column in _MAIN.items()]
                 rows.append([name, label, *cells])
-    return _table(["split", "", *(column.title for column in _MAIN.values())], rows)
+    return markdown_table(["split", "", *(column.title for column in _MAIN.values())], rows)
 
 
 def _ablation(results: Sequence[Result]) -> str:
     found = {result.variant: result.scores for result in results}
+    names = itertools.product(TRANSFORMS.values(), PROPAGATIONS.values())
     rows = [
-        [
-            TRANSFORMS[variant.transform],
-            PROPAGATIONS[variant.propagation],
-            *(cell(found[variant].get(name), column) for name, column in _ABLATION.items()),
-        ]
-        for variant in ABLATED
+        [*named, *(cell(found[variant].get(name), column) for name, column in _ABLATION.items())]
+        for named, variant in zip(names, ABLATED, strict=True)
     ]
     head = ["transform", "propagation", *(column.title for column in _ABLATION.values())]
-    return f"All misaligned splits together, {num_clips(results)}.\n\n{_table(head, rows)}"
+    return f"All misaligned splits together, {num_clips(results)}.\n\n{markdown_table(head, rows)}"
 
 
 def _claims(rows: Rows, groups: Mapping[str, Sequence[ClipKey]]) -> str:
     lines = []
     for claim in claims([name for name in groups if name != MISALIGNED]):
         for name in claim.splits:
-            pair = (collect(rows, groups[name], v.name) for v in (claim.better, claim.worse))
-            found = gain(*pair, claim.score)
+            better, worse = (
+                collect(rows, groups[name], v.name) for v in (claim.better, claim.worse)
+            )
+            found = gain(better, worse, claim.score)
             if found is not None:
                 column = SHOWN[claim.score]
                 read = verdict(found, is_no_loss=claim.is_no_loss)
                 lines.append([claim.text, name, column.title, cell(found, column), read])
-    return _table(["claim", "split", "judged by", "gain", ""], lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(["claim", "split", "judged by", "gain", ""], lines)

@@ -1,33 +1,118 @@
-"""Scores of an animated clip against its true frames."""
+"""All scores of one animated clip, by region, and which of them a variant may be judged by."""
 
+import jax
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 
 from tpc_jax.io.images import from_uint8
-from tpc_jax.metrics.image import foreground_psnr, psnr, ssim
-from tpc_jax.metrics.temporal import flicker
+from tpc_jax.metrics.pictures import picture_scores
+from tpc_jax.metrics.temporal import flicker, frame_difference_error
+from tpc_jax.studies.evaluation.truth import Truth
+
+# Scores that ask where in the picture something is are unfair to those who move the motion: their
+# person stands, rightly, elsewhere. Colours by body part ask only what the person looks like.
+FAIR_WHEN_MOVED = ("part_color_error",)
+_NUM_PARTS = 25
+# Of the field's convention, see `metrics.modes`.
+DISCO_SCORES = ("l1", "psnr", "ssim")
+# Fewer pixels of a part say little about its colour.
+_LEAST_PIXELS = 4
 
 
-def score_clip(
+_jit_flicker = jax.jit(flicker)
+_jit_motion = jax.jit(frame_difference_error)
+
+
+def score_frames(
     frames: UInt8[np.ndarray, "frames height width 3"],
-    truth: UInt8[np.ndarray, "frames height width 3"],
-    masks: Bool[np.ndarray, "frames height width"],
+    truth: Truth,
+    parts: UInt8[np.ndarray, "frames height width"] | None = None,
+    *,
+    is_moved: bool = False,
+    use_disco: bool = False,
 ) -> dict[str, float]:
-    """Return scores averaged over the frames of one clip.
+    """Score an animated clip, averaged over its frames.
 
     Args:
         frames: The animated clip.
         truth: The true clip.
-        masks: Where the person is in the true clip.
+        parts: Part maps that the clip was made from, if they are not the truth's.
+        is_moved: Whether its person stands elsewhere than the truth's by design; then only
+            `FAIR_WHEN_MOVED` is given.
+        use_disco: Whether to score as DisCo's evaluation does too, at 256x256.
 
     Returns:
-        `foreground_psnr` and `psnr` in dB, `ssim`, and `flicker`: how much of the picture changes
-        from frame to frame where the truth stands still, in [0, 1].
+        `mae`, `psnr`, `ssim`, the same by region (`foreground_psnr` and so on), `flicker`,
+        `motion_error` by region, `part_color_error`, `disco_l1` and so on. What cannot be told is
+        left out.
     """
-    predicted, target = from_uint8(frames), from_uint8(truth)
-    return {
-        "foreground_psnr": float(np.nanmean(foreground_psnr(predicted, target, masks))),
-        "psnr": float(np.mean(psnr(predicted, target))),
-        "ssim": float(np.mean(ssim(predicted, target))),
-        "flicker": float(flicker(predicted, target)),
-    }
+    scores = {}
+    if truth.parts is not None:
+        own = truth.parts if parts is None else parts
+        scores["part_color_error"] = part_color_error(frames, own, truth.frames, truth.parts)
+    if not is_moved:
+        scores |= _placed_scores(frames, truth)
+        if use_disco:
+            values = picture_scores(frames, truth.frames, mode="disco").values
+            scores |= {f"disco_{name}": _mean(values[name]) for name in DISCO_SCORES}
+    return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
+
+
+def _placed_scores(frames, truth: Truth) -> dict[str, float]:
+    values = picture_scores(frames, truth.frames, masks=truth.regions).values
+    scores = {name: _mean(value) for name, value in values.items()}
+    if len(frames) > 1:
+        pred, target = from_uint8(frames), from_uint8(truth.frames)
+        scores["flicker"] = float(_jit_flicker(pred, target))
+        scores["motion_error"] = float(_jit_motion(pred, target))
+        for name in ("foreground", "background"):
+            if name in truth.regions:
+                error = _jit_motion(pred, target, truth.regions[name])
+                scores[f"{name}_motion_error"] = float(error)
+    return scores
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def part_color_error(
+    pred: UInt8[np.ndarray, "frames height width 3"],
+    pred_parts: UInt8[np.ndarray, "frames height width"],
+    target: UInt8[np.ndarray, "frames height width 3"],
+    target_parts: UInt8[np.ndarray, "frames height width"],
+) -> float:
+    """Compare mean colours of body parts, wherever they are.
+
+    `mean |mean colour of the part in pred - the same in target|` over frames, channels and the
+    parts that both show; place, size and turn do not matter, clothes on the wrong limb do.
+
+    Args:
+        pred: Generated clip.
+        pred_parts: DensePose part ids by which it was generated.
+        target: Ground truth.
+        target_parts: Its part ids.
+
+    Returns:
+        Error as a fraction of full scale; NaN where no part is shown by both.
+
+    Source:
+        Own definition.
+    """
+    sums = [_part_colors(*pair) for pair in ((pred, pred_parts), (target, target_parts))]
+    both = np.logical_and(*(count >= _LEAST_PIXELS for _, count in sums))
+    ours, theirs = (total[both] / count[both, None] for total, count in sums)
+    return float(np.abs(ours - theirs).mean() / 255) if both.any() else float("nan")
+
+
+def _part_colors(frames, parts) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum of colours [frames parts 3] and pixels [frames parts] of parts 1 to 24."""
+    index = parts.astype(np.int64) + _NUM_PARTS * np.arange(len(parts))[:, None, None]
+    length = _NUM_PARTS * len(parts)
+    count = np.bincount(index.ravel(), minlength=length).reshape(-1, _NUM_PARTS)
+    channels = [
+        np.bincount(index.ravel(), frames[..., c].ravel(), length).reshape(-1, _NUM_PARTS)
+        for c in range(3)
+    ]
+    return np.stack(channels, -1)[:, 1:], count[:, 1:]

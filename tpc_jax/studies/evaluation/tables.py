@@ -9,7 +9,9 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from tpc_jax.io.atomic import atomic_path, write_json
-from tpc_jax.studies.evaluation.aggregate import SCORES, SET_SCORES, Interval, Result
+from tpc_jax.metrics.bootstrap import Interval
+from tpc_jax.report.markdown import markdown_table
+from tpc_jax.studies.evaluation.aggregate import SCORES, SET_SCORES, Result
 from tpc_jax.studies.evaluation.variants import DESCRIPTIONS
 
 TABLE_FILE, CSV_FILE, JSON_FILE = "results.md", "results.csv", "results.json"
@@ -69,19 +71,19 @@ def cell(interval: Interval | None, column: Column) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def markdown_table(results: Sequence[Result]) -> str:
-    """Return one split's table; columns that nobody fills are left out."""
-    shown = {n: c for n, c in SHOWN.items() if any(n in r.scores for r in results)}
-    lines = [_line(["method", *(column.title for column in shown.values())])]
-    lines.append(_line(["---"] * (1 + len(shown))))
-    for result in results:
-        cells = [cell(result.scores.get(name), column) for name, column in shown.items()]
-        lines.append(_line([result.variant.name, *cells]))
-    return "\n".join(lines)
+def shown_columns(results: Sequence[Result]) -> dict[str, Column]:
+    """Return the columns that somebody fills."""
+    return {n: c for n, c in SHOWN.items() if any(n in r.scores for r in results)}
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def results_table(results: Sequence[Result]) -> str:
+    """Return one split's table in Markdown."""
+    shown = shown_columns(results)
+    rows = [
+        [r.variant.name, *(cell(r.scores.get(name), column) for name, column in shown.items())]
+        for r in results
+    ]
+    return markdown_table(["method", *(column.title for column in shown.values())], rows)
 
 
 def num_clips(results: Sequence[Result]) -> str:
@@ -99,7 +101,7 @@ def markdown_page(title: str, tables: Mapping[str, Sequence[Result]]) -> str:
     parts = [f"# {title}", NOTE]
     parts.append("\n".join(f"- `{method}`: {DESCRIPTIONS[method]}" for method in methods))
     for name, results in tables.items():
-        parts.append(f"## {name}\n\n{num_clips(results)}.\n\n{markdown_table(results)}")
+        parts.append(f"## {name}\n\n{num_clips(results)}.\n\n{results_table(results)}")
         parts.append(f"![scores of {name}]({plot_name(name)})")
     return "\n\n".join(parts) + "\n"
 

@@ -3,14 +3,10 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
-from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.calibrate import Method
-from tpc_jax.conditioning.masks import Routing
 from tpc_jax.errors import UserError
-from tpc_jax.options import TransformKind
-from tpc_jax.propagation import Policy
+from tpc_jax.options import Method, Options, Policy, Routing, TransformKind
 
 NONE, SHIFT, RETARGET, RETARGET_TPC = "none", "pose-shift", "retarget", "retarget+lts"
 # These move the motion onto the reference: their frames show the person elsewhere than the truth.
@@ -29,6 +25,10 @@ DESCRIPTIONS = {
 OFF = "off"
 
 
+# What the pose picture is drawn from: all that the motion comes with, or its keypoints alone.
+Pose = Literal["skeleton"]
+
+
 class Variant(NamedTuple):
     """One way of animating.
 
@@ -37,12 +37,14 @@ class Variant(NamedTuple):
         transform: Kind of transform; None without calibration.
         propagation: `random:4` and the like, or `off`; None without calibration.
         routing: What is read of the calibrated picture; None without calibration.
+        pose: "skeleton" leaves out the motion's part maps.
     """
 
     method: str
     transform: TransformKind | None = None
     propagation: str | None = None
     routing: Routing | None = None
+    pose: Pose | None = None
 
     @property
     def name(self) -> str:
@@ -59,12 +61,19 @@ class Variant(NamedTuple):
         """How transforms are fitted; None without calibration."""
         if self.routing is None:
             return None
-        return "lts" if self.method == RETARGET_TPC else self.method
+        return "lts" if self.method == RETARGET_TPC else cast(Method, self.method)
 
-    def options(self, shared: AnimateOptions) -> AnimateOptions:
+    def options(self, shared: Options) -> Options:
         """Return denoising options, of which steps, guidance and seed are shared."""
+        if self.routing is None:
+            return dataclasses.replace(shared, tpc=False)
         policy, size = parse_propagation(self.propagation or OFF)
-        return dataclasses.replace(shared, routing=self.routing, policy=policy, group_size=size)
+        return dataclasses.replace(
+            shared, tpc=True, routing=self.routing, propagation=policy, group_size=size
+        )
+
+
+PLAIN, TPC = Variant(NONE), Variant("lts", "similarity", "random:4", "composite")
 
 
 def parse_propagation(text: str) -> tuple[Policy, int]:
@@ -79,7 +88,7 @@ def parse_propagation(text: str) -> tuple[Policy, int]:
     if policy not in get_args(Policy) or not size.isdigit() or int(size) < 1:
         known = " or ".join(f"{name}:4" for name in get_args(Policy))
         raise UserError(f"--propagation {text}: unknown; give {known} (frames per group) or {OFF}")
-    return policy, int(size)
+    return cast(Policy, policy), int(size)
 
 
 def make_variants(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tpc_jax.io.atomic import atomic_path
 from tpc_jax.studies.evaluation.aggregate import Result
-from tpc_jax.studies.evaluation.evaluation import SHOWN as INPUTS
-from tpc_jax.studies.evaluation.evaluation import LoadedSplit, video_folder
-from tpc_jax.studies.evaluation.tables import NOTE, SHOWN, cell, num_clips, plot_name
+from tpc_jax.studies.evaluation.study import SHOWN_INPUTS, LoadedSplit, video_folder
+from tpc_jax.studies.evaluation.tables import NOTE, cell, num_clips, plot_name, shown_columns
 from tpc_jax.studies.evaluation.variants import DESCRIPTIONS
 
 PAGE_FILE = "report.html"
@@ -55,7 +54,7 @@ def _inline(text: str) -> str:
 
 
 def _table(results: Sequence[Result]) -> str:
-    shown = {n: c for n, c in SHOWN.items() if any(n in r.scores for r in results)}
+    shown = shown_columns(results)
     rows = ["<th>method</th>" + "".join(f"<th>{html.escape(c.title)}</th>" for c in shown.values())]
     for result in results:
         cells = [_cell(cell(result.scores.get(name), column)) for name, column in shown.items()]
@@ -80,7 +79,7 @@ def _videos(
     """Return the videos of all pairs that have some, and what is left of the size limit."""
     parts, left_out = [], 0
     folder = video_folder(out, loaded.name)
-    names = [*INPUTS, *(result.variant.name for result in results)]
+    names = [*SHOWN_INPUTS, *(result.variant.name for result in results)]
     for pair in loaded.split.pairs:
         paths = {name: folder / f"{pair.name} {name}.mp4" for name in names}
         kept = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}

@@ -81,9 +81,10 @@ def main(
         cost = count(step.trace(*inputs).jaxpr)
         # XLA counts the body of a loop once, so attention is lowered without its blocks.
         attention.CPU_LOGITS = attention.ACCELERATOR_LOGITS = 1 << 62
-        jit_step.cache_clear()
+        jit_step.cache_clear(), jax.clear_caches()
         xla = jit_step(plan.program).lower(*inputs).cost_analysis()["flops"]
         attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS = limits
+        jax.clear_caches()
         base = base or (xla, cost.flops)
         line = (
             f"{routing or 'no TPC':10} XLA {xla / frames / 1e12:.3f} TFLOP/frame "

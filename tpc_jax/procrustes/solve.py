@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tpc_jax._numerics import safe_divide, safe_sqrt, weighted_mean
 from tpc_jax._types import ProcrustesResult, SolveStatus, Transform2D
+from tpc_jax.options import TransformKind
 
 Solver = Callable[
     [Float[Array, "points 2"], Float[Array, "points 2"], Float[Array, " points"]], ProcrustesResult

@@ -14,7 +14,7 @@ from tpc_jax.animators.clip import clip_length, sample_clip, start_clip
 from tpc_jax.animators.encoding import CanvasClip, decode_clip, encode_clip
 from tpc_jax.animators.interface import Animator
 from tpc_jax.animators.options import AnimateOptions
-from tpc_jax.calibrate import Calibration, Method, calibrate
+from tpc_jax.calibrate import Calibration, Method, calibrate_on_host
 from tpc_jax.conditioning.canvas import (
     Fit,
     crop_to_content,
@@ -92,12 +92,9 @@ def calibrate_clip(
     )
     keypoints = select_people(motion.keypoints, order)
     _require_common_points(reference.keypoints, keypoints, tau)
-    calibration = jax.tree.map(
-        np.asarray,
-        _jit_calibrate(
-            reference.keypoints, keypoints, method=method, transform=transform, tau=tau,
-            smooth_sigma=smooth_sigma,
-        ),
+    calibration = calibrate_on_host(
+        reference.keypoints, keypoints, method=method, transform=transform, tau=tau,
+        smooth_sigma=smooth_sigma,
     )  # fmt: skip
     warped = [
         _warp_frames(reference.image, mask, jax.tree.map(lambda x, i=i: x[i], drv_from_ref), size)
@@ -106,9 +103,6 @@ def calibrate_clip(
     ]
     images, masks = (np.stack(column) for column in zip(*warped, strict=True))
     return CalibratedClip(calibration, images, masks, keypoints, _target_masks(motion, order))
-
-
-_jit_calibrate = jax.jit(calibrate, static_argnames=("method", "transform", "tau", "smooth_sigma"))
 
 
 def _require_common_points(reference: Keypoints, driving: Keypoints, tau: float) -> None:

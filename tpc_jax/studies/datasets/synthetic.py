@@ -70,9 +70,9 @@ class SyntheticPeople(DataSet):
         probe = []
         for name in (self.names[0], self.names[-1]):
             clip = SyntheticPeople(64, self.num_people, self.seed).read(name, [0, 20])
-            # Frames first, as in the splits that are written already.
-            frames_first = np.swapaxes(clip.keypoints.xy, 0, 1)
-            probe.append(np.round(frames_first, 1).astype(float).tolist())
+            # Splits that were made before hold a digest of people within frames.
+            points = np.swapaxes(clip.keypoints.xy, 0, 1)
+            probe.append(np.round(points, 1).astype(float).tolist())
             probe.append(np.round(clip.frames.mean(axis=(1, 2))).tolist())
         return {
             "kind": self.kind,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from tpc_jax._types import Keypoints, Transform2D
-from tpc_jax.calibration import Calibration, calibrate
+from tpc_jax.calibration import Calibration, calibrate_on_host
 from tpc_jax.errors import UserError
 from tpc_jax.options import Calibrating
 from tpc_jax.pose.body_model import capsule_mask
@@ -158,15 +158,11 @@ def calibrate_clip(
     )
     keypoints = select_people(motion.keypoints, order)
     _require_common_points(reference.keypoints, keypoints)
-    calibration = _jit_calibrate(
+    calibration = calibrate_on_host(
         reference.keypoints, keypoints, method=calibrating.method, transform=calibrating.transform,
         smooth_sigma=calibrating.smooth,
     )  # fmt: skip
-    calibration = jax.tree.map(np.asarray, calibration)
     return CalibratedClip(reference, motion, calibration, keypoints, order)
-
-
-_jit_calibrate = jax.jit(calibrate, static_argnames=("method", "transform", "smooth_sigma"))
 
 
 def _require_common_points(reference: Keypoints, driving: Keypoints) -> None:

@@ -5,10 +5,11 @@ Each person of each frame is fitted on its own; frames that determine no transfo
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from tpc_jax._numerics import safe_divide, safe_sqrt, weighted_mean
@@ -23,6 +24,8 @@ from tpc_jax.procrustes.transform import apply, scale_of, smooth
 
 # Frames searched together: enough to fill the vector units, few enough to stay in the cache.
 _FRAMES_PER_CHUNK = 4
+# Clips of up to so many frames share one compiled program, longer ones those of powers of two.
+_SMALLEST_BUCKET = 64
 
 
 class Calibration(NamedTuple):
@@ -81,12 +84,14 @@ def calibrate(
         ValueError: If shapes do not agree or an option is unknown.
 
     Numerics: computed in the default float type. Shapes and string options are static, so that
-        `jax.jit(calibrate, static_argnames=...)` compiles once per clip size. Gradients flow to
-        coordinates through the fit, the choice of points is constant.
+        `jax.jit(calibrate, static_argnames=...)` compiles once per clip size, `calibrate_on_host`
+        for few sizes. Gradients flow to coordinates through the fit, the choice of points is
+        constant.
 
     Source: paper section on Procrustes warping; degenerate frames, smoothing and options ours.
     """
-    _check(reference, driving, method, transform)
+    _check_shapes(reference, driving)
+    _check_options(method, transform, np.shape(reference.conf)[1])
     reference, driving = _as_default_float(reference), _as_default_float(driving)
     ref_xy, drv_xy = jnp.asarray(reference.xy), jnp.asarray(driving.xy)
     weight = _weights(reference, driving, method, tau, use_confidence)
@@ -102,6 +107,44 @@ def calibrate(
     chosen = jnp.where(own.subset, weight, 0)
     residual = _residual(drv_from_ref, ref_xy, drv_xy, chosen)
     return Calibration(drv_from_ref, own.subset, residual, status, ~is_ok)
+
+
+_compiled = jax.jit(
+    calibrate,
+    static_argnames=(
+        *("method", "transform", "tau", "use_confidence", "smooth_sigma", "scale_range"),
+        "trimming",
+    ),
+)
+
+
+def calibrate_on_host(reference: Keypoints, driving: Keypoints, **options: Any) -> Calibration:
+    """Run `calibrate` compiled, from NumPy to NumPy, by programs that serve clips of many lengths.
+
+    The clip is filled up to 64, 128, 256, ... frames in which nobody is seen; they change no
+    fit and are cut off again.
+
+    Args:
+        reference: As for `calibrate`.
+        driving: As for `calibrate`.
+        **options: Those of `calibrate`; every choice of them is a program of its own.
+
+    Returns:
+        NumPy arrays, one transform per person and frame.
+
+    Raises:
+        ValueError: As for `calibrate`.
+    """
+    _check_shapes(reference, driving)
+    num_frames = driving.xy.shape[1]
+    bucket = max(_SMALLEST_BUCKET, 1 << (num_frames - 1).bit_length())
+
+    def fill_up(x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        return np.pad(x, [(0, 0), (0, bucket - num_frames)] + [(0, 0)] * (x.ndim - 2))
+
+    filled = _compiled(reference, jax.tree.map(fill_up, driving), **options)
+    return jax.tree.map(lambda x: np.asarray(x)[:, :num_frames], filled)
 
 
 def fill_degenerate(transforms: Transform2D, is_ok: Bool[Array, " frames"]) -> Transform2D:
@@ -129,8 +172,7 @@ def fill_degenerate(transforms: Transform2D, is_ok: Bool[Array, " frames"]) -> T
     return Transform2D(linear, offset)
 
 
-def _check(reference: Keypoints, driving: Keypoints, method: str, transform: str) -> None:
-    """Reject shapes and options that cannot be meant."""
+def _check_shapes(reference: Keypoints, driving: Keypoints) -> None:
     ref_shape, drv_shape = jnp.shape(reference.xy), jnp.shape(driving.xy)
     if len(ref_shape) != 3 or ref_shape[-1] != 2:
         raise ValueError(f"reference.xy must be [people, points, 2], got {ref_shape}")
@@ -146,12 +188,15 @@ def _check(reference: Keypoints, driving: Keypoints, method: str, transform: str
                 f"{name}.conf must have shape {jnp.shape(keypoints.xy)[:-1]}, "
                 f"got {jnp.shape(keypoints.conf)}"
             )
+
+
+def _check_options(method: str, transform: str, num_points: int) -> None:
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
     if transform not in SOLVERS:
         raise ValueError(f"transform must be one of {tuple(SOLVERS)}, got {transform!r}")
-    if method == "face" and ref_shape[1] != NUM_KEYPOINTS:
-        raise ValueError(f"method 'face' needs {NUM_KEYPOINTS} COCO points, got {ref_shape[1]}")
+    if method == "face" and num_points != NUM_KEYPOINTS:
+        raise ValueError(f"method 'face' needs {NUM_KEYPOINTS} COCO points, got {num_points}")
 
 
 def _as_default_float(keypoints: Keypoints) -> Keypoints:

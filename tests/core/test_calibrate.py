@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ from tpc_jax import (
     calibrate,
     fit_trimmed,
 )
-from tpc_jax.calibrate import fill_degenerate
+from tpc_jax.calibrate import calibrate_on_host, fill_degenerate
 from tpc_jax.procrustes import transform
 
 STATIC = ("method", "transform", "tau", "use_confidence", "smooth_sigma", "scale_range", "trimming")
@@ -260,6 +261,44 @@ def test_one_trace_serves_all_clips_of_a_size(rng):
     for _ in range(3):
         ref, drv, _, _ = scene(rng)
         counted(keypoints(ref), keypoints(drv, (rng.uniform(size=(2, 8, 17)) > 0.5).astype(float)))
+
+
+@pytest.mark.parametrize("smooth_sigma", [0.0, 2.0])
+@pytest.mark.parametrize("method", ["lts", "all", "face", "clip"])
+def test_filling_up_a_clip_changes_nothing(method, smooth_sigma, rng):
+    ref, drv, _, _ = scene(rng, frames=17)
+    drv += 5 * rng.normal(size=drv.shape)
+    conf = (rng.uniform(size=drv.shape[:-1]) > 0.2).astype(float)
+    conf[0, [0, 3, 16]] = 0  # a person whose last frame is borrowed
+    conf[1] = 0  # and one whom nobody sees
+    options = {"method": method, "smooth_sigma": smooth_sigma}
+    expected = compiled(keypoints(ref), keypoints(drv, conf), **options)
+    found = calibrate_on_host(keypoints(ref), keypoints(drv, conf), **options)
+    assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(found))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found, expected
+    )
+
+
+def test_a_clip_is_checked_before_it_is_filled_up():
+    reference = keypoints(np.zeros((1, 17, 2)))
+    with pytest.raises(ValueError, match="one frame or more"):
+        calibrate_on_host(reference, keypoints(np.zeros((1, 0, 17, 2))))
+
+
+def test_clips_of_many_lengths_share_a_program(rng, caplog):
+    def programs(lengths):
+        caplog.clear()
+        with jax.log_compiles(), caplog.at_level(logging.WARNING):
+            for frames in lengths:
+                ref, drv, _, _ = scene(rng, people=1, frames=frames)
+                found = calibrate_on_host(keypoints(ref), keypoints(drv), method="all", tau=0.31)
+                assert found.residual.shape == (1, frames)
+        return sum("Compiling jit(calibrate)" in message for message in caplog.messages)
+
+    assert programs([5, 17, 50, 64]) == 1
+    assert programs([65, 100, 128]) == 1
+    assert programs([3, 127]) == 0
 
 
 def test_gradients_are_finite_with_degenerate_frames(rng):

@@ -1,6 +1,7 @@
 """Splits can be recreated from their manifest alone and hold what their case says."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +120,13 @@ def test_a_split_of_other_data_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"split\.json: was made from other data .*digest differ"):
         check_data(other, DATA, ("split.json", "synthetic"))
     assert other.digest != split.digest
+
+
+def test_the_shipped_splits_are_of_the_people_drawn_today():
+    paths = sorted((Path(__file__).parents[3] / "configs" / "splits").glob("*.json"))
+    assert len(paths) == 5
+    for path in paths:
+        check_data(read_split(path), DATA, (path.name, "synthetic"))
 
 
 def test_damaged_manifests(tmp_path):

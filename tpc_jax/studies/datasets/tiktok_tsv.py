@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import decode_image
@@ -110,7 +111,7 @@ class TikTokTSV(DataSet):
         pictures = np.stack([self._images.picture(row) for row in rows])
         keypoints, masks = no_people(len(rows)), None
         if self._masks is not None:
-            shown = [self._mask(row, pictures.shape[1:3]) for row in rows]
+            shown = [_mask(self._masks, row, pictures.shape[1:3]) for row in rows]
             masks = np.stack(shown)[None]
         if self._poses is not None:
             drawn = np.stack([self._poses.picture(row) for row in rows])
@@ -119,21 +120,21 @@ class TikTokTSV(DataSet):
             masks = divide_masks(masks, keypoints)
         return Motion(pictures, FPS, "rgb", keypoints, masks, None)
 
-    def _mask(self, row: int, size: tuple[int, int]) -> np.ndarray:
-        if not self._masks.is_valid(row):
-            return np.zeros(size, bool)
-        mask = self._masks.picture(row).max(axis=-1) > 127
-        if mask.shape != size:
-            raise UserError(
-                f"{self._masks.path}: row {row + 1} differs in size from its picture; "
-                "download both again"
-            )
-        return mask
-
     def _rows_of(self, name: str) -> list[int]:
         if name not in self._videos:
             raise UserError(f"{name}: no such video; there are {', '.join(self.names[:3])} ...")
         return self._videos[name]
+
+
+def _mask(table: _Table, row: int, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+    if not table.is_valid(row):
+        return np.zeros(size, bool)
+    mask = table.picture(row).max(axis=-1) > 127
+    if mask.shape != size:
+        raise UserError(
+            f"{table.path}: row {row + 1} differs in size from its picture; download both again"
+        )
+    return mask
 
 
 def _rows_by_video(table: _Table) -> dict[str, list[int]]:

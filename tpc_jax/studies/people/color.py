@@ -36,12 +36,14 @@ EYE_COLORS: tuple[RGB, ...] = ((46, 30, 22), (62, 92, 60), (54, 92, 142), (30, 2
 
 def mix(first: RGB, second: RGB, amount: float) -> RGB:
     """Return the colour `amount` of the way from `first` to `second`."""
-    return tuple(round(a + (b - a) * amount) for a, b in zip(first, second, strict=True))
+    red, green, blue = (round(a + (b - a) * amount) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 def shade(color: RGB, factor: float) -> RGB:
     """Scale the brightness of a colour, clipped to the displayable range."""
-    return tuple(min(255, max(0, int(channel * factor))) for channel in color)
+    red, green, blue = (min(255, max(0, int(channel * factor))) for channel in color)
+    return red, green, blue
 
 
 def in_shadow(color: RGB) -> RGB:
@@ -52,7 +54,10 @@ def in_shadow(color: RGB) -> RGB:
 
 def from_hsv(hue: float, saturation: float, value: float) -> RGB:
     """Convert hue, saturation and value in [0, 1] to RGB bytes."""
-    return tuple(int(channel * 255) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+    red, green, blue = (
+        int(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value)
+    )
+    return red, green, blue
 
 
 def distance(first: RGB, second: RGB) -> float:

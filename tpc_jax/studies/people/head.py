@@ -128,7 +128,7 @@ def _paint_features(layer: Layer, surface: HeadSurface, face: Face) -> None:
         brow = np.array([(-0.17, -0.03), (0.17, -0.03), (0.17, 0.035), (-0.17, 0.035)])
         surface.patch(layer, face.brow, angle, -0.26, brow)
     if face.glasses is not None:
-        _paint_glasses(layer, surface, face)
+        _paint_glasses(layer, surface, face, face.glasses)
 
 
 def _paint_beard(layer: Layer, surface: HeadSurface, face: Face) -> None:
@@ -148,12 +148,12 @@ def _paint_beard(layer: Layer, surface: HeadSurface, face: Face) -> None:
     layer.add(points, tint, HEAD, visible)
 
 
-def _paint_glasses(layer: Layer, surface: HeadSurface, face: Face) -> None:
+def _paint_glasses(layer: Layer, surface: HeadSurface, face: Face, frame: color.RGB) -> None:
     for angle in (-29.0, 29.0):
-        surface.patch(layer, face.glasses, angle, -0.04, _oval(0.26, 0.21))
+        surface.patch(layer, frame, angle, -0.04, _oval(0.26, 0.21))
         lens = (38, 40, 52) if face.sunglasses else color.mix(face.skin, (235, 245, 255), 0.5)
         surface.patch(layer, lens, angle, -0.04, _oval(0.19, 0.15))
         if not face.sunglasses:
             surface.patch(layer, face.eye, angle, -0.04, _oval(0.085, 0.09))
     bridge = np.array([(-0.14, -0.03), (0.14, -0.03), (0.14, 0.03), (-0.14, 0.03)])
-    surface.patch(layer, face.glasses, 0.0, -0.08, bridge)
+    surface.patch(layer, frame, 0.0, -0.08, bridge)

@@ -5,7 +5,7 @@ with yaw 0 faces the camera, so the person's left is +x. Right limbs are compute
 and mirrored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,11 +71,8 @@ class Skeleton:
 
     def select(self, frames: np.ndarray) -> "Skeleton":
         """Keep only some frames."""
-        fields = {
-            name: value[frames] if isinstance(value, np.ndarray) else value
-            for name, value in vars(self).items()
-        }
-        return Skeleton(**fields)
+        arrays = {n: value for n, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **{name: value[frames] for name, value in arrays.items()})
 
 
 def _along(

@@ -55,10 +55,10 @@ class Skirt:
         )
 
     def region(
-        self, low: float | np.ndarray, high: float | np.ndarray, t_range: tuple
+        self, low: float | np.ndarray, high: float | np.ndarray, t_range: tuple[float, float]
     ) -> np.ndarray:
         """Return the polygon between two viewer angles and two levels."""
-        steps = np.linspace(*t_range, 4)
+        steps = np.linspace(t_range[0], t_range[1], 4)
         ramp = np.concatenate([np.zeros(4), _ARC, np.ones(4), _ARC[::-1]])
         t = np.concatenate([steps, np.full(7, t_range[1]), steps[::-1], np.full(7, t_range[0])])
         low, high = np.reshape(low, (-1, 1)), np.reshape(high, (-1, 1))

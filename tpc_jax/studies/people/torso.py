@@ -118,14 +118,14 @@ class Torso:
             cloth.paint(layer, top.jacket, self.code, (-0.05, hem))
             return
         for sign in (-1.0, 1.0):
-            edges = sorted((sign * gap, sign * 170.0))
-            cloth.front(layer, top.jacket, self.code, (-0.05, hem), (edges[0], edges[1]))
+            first, last = sorted((sign * gap, sign * 170.0))
+            cloth.front(layer, top.jacket, self.code, (-0.05, hem), (first, last))
             lapel = sign * np.array([gap * 0.8, gap + 26.0, gap + 20.0, gap])
             tint = color.mix(top.jacket, (255, 255, 255), 0.22)
             cloth.shape(layer, tint, self.code, lapel, np.array([-0.06, -0.03, 0.2, 0.42]))
-            pocket = tuple(sorted((sign * (gap + 14.0), sign * (gap + 44.0))))
+            first, last = sorted((sign * (gap + 14.0), sign * (gap + 44.0)))
             dark = color.shade(top.jacket, 0.7)
-            cloth.front(layer, dark, self.code, (0.72, 0.75), pocket)
+            cloth.front(layer, dark, self.code, (0.72, 0.75), (first, last))
 
     def _accessories(self, layer: Layer, neck: Tube) -> None:
         extras, code, drum = self.person.extras, self.code, self.drum.worn(0.012)

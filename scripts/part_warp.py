@@ -13,7 +13,7 @@ import tyro
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
 from tpc_jax.studies.evaluation.pairs import DrivenPair, drawn_pair
 from tpc_jax.studies.evaluation.scores import score_frames
-from tpc_jax.studies.evaluation.truth import true_clip
+from tpc_jax.studies.evaluation.truth import View, true_clip
 
 # DensePose ids that move with a bone; hands and feet go on along forearm and shin.
 _BONES = {
@@ -87,10 +87,10 @@ def _spread(parts: np.ndarray) -> np.ndarray:
 
 def main(clips: int = 64, frames: int = 8, size: int = 64, seed: int = 0) -> None:
     """Print the mean PSNR on the person in square pictures of a size."""
-    found = []
+    found, view = [], View((size, size), (size, size))
     for index in range(clips):
         pair = drawn_pair(index, size, num_frames=frames, seed=seed)
-        scores = score_frames(warp_parts(pair), true_clip(pair.driving, (size, size)))
+        scores = score_frames(warp_parts(pair), true_clip(pair.driving, view))
         found.append(scores["foreground_psnr"])
     mean = np.mean(found)
     print(f"{clips} people, {size} x {size}: {mean:.1f} dB on the person")

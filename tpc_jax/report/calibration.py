@@ -114,26 +114,26 @@ def calibration_report(
     Returns:
         Plain values; a person who is in no frame has None for intersections over union.
     """
-    overlaps = {
-        "mean_iou_before": person_iou(lying_masks(reference, clip), clip.target_masks),
-        "mean_iou_after": person_iou(clip.masks / np.float32(255), clip.target_masks),
-    }
     people = [_person_report(clip, person) for person in range(len(clip.images))]
     report = {"settings": settings, "num_frames": clip.images.shape[1], "people": people}
-    for name, values in overlaps.items():
+    for when, values in overlaps(reference, clip).items():
         for person, value in zip(people, values, strict=True):
-            person[name] = None if np.isnan(value) else float(value)
+            person[f"mean_iou_{when}"] = None if np.isnan(value) else float(value)
         known = values[np.isfinite(values)]
-        report[name] = float(known.mean()) if len(known) else None
+        report[f"mean_iou_{when}"] = float(known.mean()) if len(known) else None
     return report
 
 
-def lying_masks(
-    reference: Reference, clip: CalibratedClip
-) -> Float[np.ndarray, "people frames height width"]:
-    """Return the coverage of the reference's people as they lie, brought to the motion's size."""
-    masks = fit_masks(reference.masks, clip.masks.shape[-2:]) / np.float32(255)
-    return np.broadcast_to(masks[:, None], clip.masks.shape)
+def overlaps(reference: Reference, clip: CalibratedClip) -> dict[str, Float[np.ndarray, " people"]]:
+    """Return how well each of the reference's people lies on the motion's.
+
+    Returns:
+        `person_iou` `before` calibration, the reference brought to the motion's size, and `after`.
+    """
+    lying = fit_masks(reference.masks, clip.masks.shape[-2:])[:, None]
+    masks = {"before": np.broadcast_to(lying, clip.masks.shape), "after": clip.masks}
+    targets = clip.target_masks
+    return {when: person_iou(mask / np.float32(255), targets) for when, mask in masks.items()}
 
 
 def _person_report(clip: CalibratedClip, person: int) -> dict[str, Any]:

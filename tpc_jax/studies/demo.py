@@ -21,7 +21,7 @@ from tpc_jax.report.sheets import contact_sheet, enlarge, side_by_side
 from tpc_jax.studies.datasets.interface import ALIGNED, Misalignment
 from tpc_jax.studies.evaluation.pairs import DrivenPair, animate_pair, calibrate_pair, drawn_pair
 from tpc_jax.studies.evaluation.scores import score_frames
-from tpc_jax.studies.evaluation.truth import true_clip
+from tpc_jax.studies.evaluation.truth import View, true_clip
 
 # The reference's person is turned by 60 degrees and shrunk to 0.7.
 MISALIGNMENT: Misalignment = (np.pi / 3, 0.7, (0.0, 0.0))
@@ -79,7 +79,7 @@ def run_demo(
         "without_tpc": animate("without_tpc", pair, None, plain),
         "with_tpc": animate("with_tpc", pair, clip, options),
     }
-    truth = true_clip(pair.driving, canvas)
+    truth = true_clip(pair.driving, View(canvas, pair.driving.frames.shape[1:3]))
     scores = {name: score_frames(video, truth) for name, video in videos.items()}
     report: dict[str, Any] = {
         measure: {name: round(score[measure], 4) for name, score in scores.items()}

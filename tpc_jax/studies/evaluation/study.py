@@ -17,10 +17,9 @@ from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.errors import UserError
 from tpc_jax.io.video import write_video
-from tpc_jax.metrics.image import person_iou
 from tpc_jax.pose.reading import Driving
 from tpc_jax.pose.retarget import retarget_limbs, shift_and_scale
-from tpc_jax.report.calibration import lying_masks
+from tpc_jax.report.calibration import overlaps
 from tpc_jax.report.sheets import enlarge
 from tpc_jax.studies.datasets import DataSet, Pair, Split
 from tpc_jax.studies.evaluation.networks import FeatureMetrics, Lpips
@@ -161,7 +160,8 @@ class _Job:
         self.split, self.name = loaded.split.digest, pair.name
         self.pair = read_pair(loaded.data, pair)
         self.canvas = study.model.animator.image_size
-        self.truth = true_clip(self.pair.driving, self.canvas)
+        self.view = View(self.canvas, self.pair.driving.frames.shape[1:3])
+        self.truth = true_clip(self.pair.driving, self.view)
         self._calibrated: dict[tuple, CalibratedClip] = {}
 
     def note_truth(self) -> None:
@@ -171,7 +171,7 @@ class _Job:
         still = View(self.canvas, image.shape[:2]).pictures(image[None])
         self._keep_video("reference", np.repeat(still, len(frames), axis=0))
         pose = pose_pictures(driving, self.canvas, self.study.model.animator.pose_kind)
-        self._keep_video("pose", self._view.cut(pose))
+        self._keep_video("pose", self.view.cut(pose))
         self._note(TRUTH, frames, {})
 
     def measure(self, variant: Variant) -> None:
@@ -186,7 +186,7 @@ class _Job:
         frames = animate_pair(self.study.model, pair, calibrated, options)
         parts = None
         if variant.moves_pose and pair.driving.parts is not None:
-            parts = self._view.parts(pair.driving.parts)
+            parts = self.view.parts(pair.driving.parts)
         scores = score_frames(
             frames, self.truth, parts, is_moved=variant.moves_pose, use_disco=self.study.use_disco
         )
@@ -194,12 +194,10 @@ class _Job:
             if self.study.lpips is not None:
                 scores["lpips"] = self.study.lpips(frames, self.truth.frames)
             if calibrated is not None:
-                scores |= overlaps(pair, calibrated)
+                for when, values in overlaps(pair.reference, calibrated).items():
+                    if np.isfinite(values).any():
+                        scores[f"person_iou_{when}"] = float(np.nanmean(values))
         self._note(variant.name, frames, scores, has_features=not variant.moves_pose)
-
-    @property
-    def _view(self) -> View:
-        return View(self.canvas, self.pair.driving.frames.shape[1:3])
 
     def _note(self, name: str, frames, scores: dict, *, has_features: bool = True) -> None:
         values: dict[str, Any] = {"scores": scores}
@@ -241,17 +239,3 @@ class _Job:
                 f"{self.name}: has no keypoints, which method {variant.method} needs; leave "
                 "it out, or add keypoints or a DensePose rendering to the data"
             )
-
-
-def overlaps(pair: DrivenPair, calibrated: CalibratedClip) -> dict[str, float]:
-    """Return how well the reference's people lie on the motion's, before and after calibration.
-
-    Returns:
-        `person_iou_before` and `person_iou_after`, averaged over the people who are there at all.
-    """
-    masks = {
-        "person_iou_before": lying_masks(pair.reference, calibrated),
-        "person_iou_after": calibrated.masks / np.float32(255),
-    }
-    found = {name: person_iou(mask, calibrated.target_masks) for name, mask in masks.items()}
-    return {n: float(np.nanmean(iou)) for n, iou in found.items() if np.isfinite(iou).any()}

@@ -80,14 +80,13 @@ class Truth:
             self.regions = region_masks(masks, face)
 
 
-def true_clip(driving: Driving, canvas: tuple[int, int]) -> Truth:
+def true_clip(driving: Driving, view: View) -> Truth:
     """Return what a perfect animator makes of a motion that comes from a video.
 
     Args:
         driving: The motion, with the frames it comes from.
-        canvas: (height, width) of the animator's canvas.
+        view: Where the animated frames show it.
     """
-    view = View(canvas, driving.frames.shape[1:3])
     return Truth(
         view.pictures(driving.frames),
         None if driving.masks is None else view.masks(np.any(driving.masks, axis=0)),

@@ -30,7 +30,7 @@ from tpc_jax.studies.evaluation.variants import PLAIN, TPC, Variant
 PAGE_FILE, PLOT_FILE = "sensitivity.md", "sensitivity.png"
 _COLUMNS = {
     **{name: SHOWN[name] for name in ("foreground_psnr", "psnr", "ssim")},
-    "person_iou": Column("person IoU"),
+    "person_iou": SHOWN["person_iou_after"],
     "flicker": SHOWN["flicker"],
 }
 _WON_BACK = {"foreground_psnr": "person won back", "psnr": "frame won back"}

@@ -54,9 +54,8 @@ class _Mapped:
     """
 
     def __init__(self, path: Path):
-        with path.open("rb") as file:
-            self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.path = path
+        self.bytes = _map(path, path.stat().st_size)
         self.spans: dict[str, _Span] = {}
         self._verified: set[str] = set()
 
@@ -79,6 +78,11 @@ class _Mapped:
         if size > _PICKLE_LIMIT:
             raise ValueError(f"{name} has {size} bytes, at most {_PICKLE_LIMIT} are read")
         return io.BytesIO(self.bytes[offset : offset + size])
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
 
 def read_zip(path: Path) -> Source:
@@ -124,7 +128,7 @@ def read_legacy(path: Path) -> Source:
     """
     with reading(path, *_MALFORMED):
         mapped = _Mapped(path)
-        file = io.BytesIO(mapped.bytes[:_PICKLE_LIMIT])
+        file = _map(path, min(len(mapped.bytes), _PICKLE_LIMIT))
         for _ in range(2):  # magic number, protocol
             _unpickle(path, file)
         _check_order(path, _unpickle(path, file)[0].get("little_endian", True))
@@ -148,7 +152,7 @@ def _check_order(path: Path, is_little_endian: bool) -> None:
         raise UserError(f"{path}: stored with big-endian numbers; save it again on a common PC")
 
 
-def _unpickle(path: Path, file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
+def _unpickle(path: Path, file: io.BytesIO | mmap.mmap) -> tuple[Any, dict[str, Storage]]:
     try:
         return unpickle(file)
     except Refused as error:

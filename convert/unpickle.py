@@ -6,6 +6,7 @@ PyTorch writes; what it holds is bounded by the length of the pickle and by a nu
 """
 
 import io
+import mmap
 import pickletools
 from collections.abc import Callable, Sized
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ class _Call(NamedTuple):
     run: Callable[..., Any]
 
 
-def unpickle(file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
+def unpickle(file: io.BytesIO | mmap.mmap) -> tuple[Any, dict[str, Storage]]:
     """Interpret the pickle that starts here, and stop behind it.
 
     Args:
@@ -131,7 +132,7 @@ class _Machine:
         self.storages: dict[str, Storage] = {}
         self.spent = 0
 
-    def run(self, file: io.BytesIO) -> None:
+    def run(self, file: io.BytesIO | mmap.mmap) -> None:
         for opcode, argument, _ in pickletools.genops(file):
             self.spent += 1
             if self.spent > MAX_STEPS:

@@ -132,7 +132,7 @@ def test_the_schedule_names_the_sampler_and_a_run_may_take_another():
     assert make_table(SD14, 3).weights.shape == (4, 5)
     assert make_table(SD14, 3, "ddim").weights.shape == (3, 1)
     assert make_table(ScheduleConfig(), 3).weights.shape == (3, 1)
-    np.testing.assert_array_equal(make_table(ScheduleConfig(), 3, "plms").index, range(4))
+    np.testing.assert_array_equal(make_table(ScheduleConfig(), 3, "plms").step, range(4))
 
 
 @pytest.mark.parametrize(

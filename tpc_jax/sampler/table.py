@@ -29,14 +29,14 @@ class Table(NamedTuple):
     """One row per call of the network, on the host; a row of it is what one step takes.
 
     Attributes:
-        index: Number of the call from 0.
+        step: Number of the call from 0.
         timestep: Training index at which the network is called.
         keep: Factor of the latents.
         gain: Factor of the weighted predictions.
         weights: Factors of the present prediction and of those before it, newest first.
     """
 
-    index: Int[np.ndarray, " calls"]
+    step: Int[np.ndarray, " calls"]
     timestep: Int[np.ndarray, " calls"]
     keep: Float[np.ndarray, " calls"]
     gain: Float[np.ndarray, " calls"]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tpc_jax.animators.plan import Plan
-from tpc_jax.animators.reading import CanvasClip, read_clip
+from tpc_jax.animators.reading import CanvasClip, ClipConditions, read_clip
 from tpc_jax.animators.run import sample, start_latents
 
 
@@ -58,3 +58,10 @@ def run_clip(plan: Plan, params, reading, clip: CanvasClip) -> np.ndarray:
 def shape_of(tree):
     """Return shapes and types of arrays, or of their descriptions."""
     return jax.tree.map(lambda x: (tuple(x.shape), jnp.dtype(x.dtype).name), tree)
+
+
+def shape_of_conditions(plan: Plan, conditions: ClipConditions):
+    """Return the shapes that a plan decides; how many keys are visible depends on the masks."""
+    if plan.facts.hides:
+        conditions = conditions._replace(references=conditions.references._replace(visible=()))
+    return shape_of(conditions)

@@ -10,9 +10,7 @@ from .io.video import write_video
 from .options import Calibrating, Options
 from .pose.reading import Motion, Reference, read_motion, read_reference
 from .procrustes.solve import (
-    MODELS as SOLVERS,
-)
-from .procrustes.solve import (
+    SOLVERS,
     solve_affine,
     solve_rigid,
     solve_similarity,

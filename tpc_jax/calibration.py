@@ -17,7 +17,7 @@ from tpc_jax.options import Method, TransformKind
 from tpc_jax.pose.filtering import DEFAULT_TAU, visible
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS, SUBSETS
 from tpc_jax.procrustes.robust import DEFAULT_BAND, DEFAULT_BAND_FLOOR
-from tpc_jax.procrustes.solve import MODELS, Solver
+from tpc_jax.procrustes.solve import SOLVERS, Solver
 from tpc_jax.procrustes.subsets import fit_trimmed
 from tpc_jax.procrustes.transform import apply, scale_of, smooth
 
@@ -95,7 +95,7 @@ def calibrate(
     ref_xy, drv_xy = jnp.asarray(reference.xy), jnp.asarray(driving.xy)
     weight = _weights(reference, driving, method, tau, use_confidence)
     options = {"coverage": coverage, "band": band, "band_floor": band_floor}
-    own = _fit(ref_xy, drv_xy, weight, method, MODELS[transform], options)
+    own = _fit(ref_xy, drv_xy, weight, method, SOLVERS[transform], options)
     status = _check_range(own.fit, scale_range)
     is_ok = status == SolveStatus.OK.value
     drv_from_ref = jax.vmap(fill_degenerate)(own.fit.drv_from_ref, is_ok)
@@ -153,8 +153,8 @@ def _check(reference: Keypoints, driving: Keypoints, method: str, transform: str
             )
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
-    if transform not in MODELS:
-        raise ValueError(f"transform must be one of {tuple(MODELS)}, got {transform!r}")
+    if transform not in SOLVERS:
+        raise ValueError(f"transform must be one of {tuple(SOLVERS)}, got {transform!r}")
     if method == "face" and ref_shape[1] != NUM_KEYPOINTS:
         raise ValueError(f"method 'face' needs {NUM_KEYPOINTS} COCO points, got {ref_shape[1]}")
 

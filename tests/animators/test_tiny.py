@@ -113,9 +113,7 @@ def test_the_unconditional_half_reads_nothing(inputs, predict, denoise):
         for layer in tokens_of(features)
     )
     np.testing.assert_allclose(denoise(latents, hidden, pose), unconditional, atol=1e-4)
-    np.testing.assert_allclose(
-        denoise(latents, tokens_of(features), pose), conditional, atol=1e-5
-    )
+    np.testing.assert_allclose(denoise(latents, tokens_of(features), pose), conditional, atol=1e-5)
     assert not np.allclose(conditional, unconditional, atol=1e-2)
 
 

@@ -9,11 +9,11 @@ import pytest
 from problems import person, rotation
 from skimage.transform import SimilarityTransform
 
-from tpc_jax import MODELS, Keypoints, SolveStatus, Transform2D, calibrate, fit_trimmed
-from tpc_jax.calibrate import fill_degenerate
+from tpc_jax import SOLVERS, Keypoints, SolveStatus, Transform2D, calibrate, fit_trimmed
+from tpc_jax.calibration import fill_degenerate
 from tpc_jax.procrustes import transform
 
-STATIC = ("method", "model", "tau", "use_confidence", "smooth_sigma", "scale_range")
+STATIC = ("method", "transform", "tau", "use_confidence", "smooth_sigma", "scale_range")
 # Scale range is a pair of numbers, so it may be traced or static; here it is static.
 compiled_jax = jax.jit(calibrate, static_argnames=STATIC)
 fill = jax.jit(fill_degenerate)
@@ -97,16 +97,16 @@ def test_clip_is_one_joint_fit_for_all_frames(rng):
 
 
 @pytest.mark.parametrize(
-    ("method", "model"), [("all", "translation_scale"), ("all", "rigid"), ("lts", "affine")]
+    ("method", "kind"), [("all", "translation_scale"), ("all", "rigid"), ("lts", "affine")]
 )
-def test_the_model_is_fitted_to_the_points_of_the_method(method, model, rng):
+def test_the_transform_is_fitted_to_the_points_of_the_method(method, kind, rng):
     ref, drv, _, _ = scene(rng)
     drv += 5 * rng.normal(size=drv.shape)
     drv[:, :, 9:12] += 200
-    found = compiled(keypoints(ref), keypoints(drv), method=method, model=model)
+    found = compiled(keypoints(ref), keypoints(drv), method=method, transform=kind)
     similar = compiled(keypoints(ref), keypoints(drv), method=method)
     np.testing.assert_array_equal(found.subset, similar.subset)
-    solve = jax.jit(MODELS[model])
+    solve = jax.jit(SOLVERS[kind])
     for p, f in np.ndindex(2, 8):
         weight = np.asarray(found.subset[p, f], float)
         one = solve(*(jnp.asarray(x) for x in (ref[p], drv[p, f], weight)))
@@ -125,7 +125,7 @@ def test_visibility_and_confidence_weights(rng):
     found = compiled(*arguments, method="all", tau=0.4, use_confidence=True)
     np.testing.assert_array_equal(found.subset, both)
     weight = np.where(both, np.sqrt(ref_conf[:, None] * drv_conf), 0)
-    one = jax.jit(MODELS["similarity"])(
+    one = jax.jit(SOLVERS["similarity"])(
         *(jnp.asarray(x) for x in (ref[0], drv[0, 2], weight[0, 2]))
     )
     np.testing.assert_allclose(found.drv_from_ref.linear[0, 2], one.drv_from_ref.linear, rtol=1e-9)
@@ -273,7 +273,7 @@ def bad_calls():
     yield ref, two, {}, "1 people"
     yield ref, Keypoints(drv, np.ones((1, 4, 16))), {}, "driving.conf must have shape"
     yield ref, driving, {"method": "best"}, "method must be one of"
-    yield ref, driving, {"model": "perspective"}, "model must be one of"
+    yield ref, driving, {"transform": "perspective"}, "transform must be one of"
     few = Keypoints(np.zeros((1, 9, 2)), np.ones((1, 9)))
     nine = Keypoints(np.zeros((1, 4, 9, 2)), np.ones((1, 4, 9)))
     yield few, nine, {"method": "face"}, "needs 17 COCO points"

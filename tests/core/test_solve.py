@@ -10,7 +10,7 @@ from skimage.transform import EuclideanTransform, SimilarityTransform
 
 from tpc_jax import SolveStatus
 from tpc_jax.procrustes.solve import (
-    MODELS,
+    SOLVERS,
     nearest_rotation,
     solve_affine,
     solve_rigid,
@@ -19,7 +19,7 @@ from tpc_jax.procrustes.solve import (
     solve_translation_scale,
 )
 
-ALL = [*MODELS.values(), solve_similarity_svd]
+ALL = [*SOLVERS.values(), solve_similarity_svd]
 ROTATING = [solve_similarity, solve_rigid, solve_similarity_svd]
 all_solvers = pytest.mark.parametrize("solve", ALL, ids=lambda f: f.__name__)
 

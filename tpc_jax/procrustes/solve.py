@@ -277,7 +277,7 @@ def solve_similarity_svd(
     return _finish(c, scale * rotation, _status(c, max(2, ref.shape[1]), is_scaled))
 
 
-MODELS: MappingProxyType[str, Solver] = MappingProxyType(
+SOLVERS: MappingProxyType[str, Solver] = MappingProxyType(
     {
         "similarity": solve_similarity,
         "affine": solve_affine,

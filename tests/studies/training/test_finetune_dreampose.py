@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from small_tokens import small_dreampose
 
-from tpc_jax.animators.dreampose import stored_null_tokens
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.io.images import write_image
 from tpc_jax.model.checkpoint import save_checkpoint
 from tpc_jax.studies.training.config import StageConfig
@@ -64,7 +63,7 @@ def test_what_is_trained_and_what_is_not(trained):
     frozen = [("vae", name) for name in before["vae"] if name != "decoder"]
     for path in [("image_encoder",), *frozen]:
         assert moved(path) == 0.0, path
-    null = stored_null_tokens(small_dreampose()[0].config, after)
+    null = small_dreampose()[0].stored_null_tokens(after)
     np.testing.assert_array_equal(after["context"]["null"], null)
 
 
@@ -126,8 +125,7 @@ def test_the_script(person, tmp_path, monkeypatch, capsys):
     line = [part for name, file in words.items() for part in (f"--{name}", str(tmp_path / file))]
     monkeypatch.setattr(sys, "argv", ["finetune_dreampose.py", *line])
     finetune_dreampose.main()
-    loaded, _ = load_animator(tmp_path / "out")
-    assert loaded == animator
+    assert load(tmp_path / "out").animator == animator
     with pytest.raises(SystemExit) as stopped:
         finetune_dreampose.main()
     assert stopped.value.code == 2

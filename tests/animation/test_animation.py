@@ -10,12 +10,16 @@ from small_cases import two_people
 from small_models import small_model
 
 from tpc_jax.animation import animate, canvas_clip, run_plan
+from tpc_jax.animators.cost import blank_clip
+from tpc_jax.animators.habits import Habits
 from tpc_jax.animators.load import Model
 from tpc_jax.animators.plan import plan_run
-from tpc_jax.animators.run import start_noise
+from tpc_jax.animators.reading import read_clip
+from tpc_jax.animators.run import start_latents, start_noise
 from tpc_jax.calibrated_clip import calibrate_clip
 from tpc_jax.conditioning.canvas import Canvas
 from tpc_jax.conditioning.composite import empty_background, widen
+from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.options import Calibrating, Options
@@ -173,7 +177,7 @@ def test_calibrated_references_are_made_where_they_lack():
 def test_start_latents_can_be_given_and_must_fit():
     reference, motion, clip = case_of(5)
     model = Model(*small_model())
-    plan = plan_run(model.animator, 5, Options(steps=1))
+    plan = plan_run(model.animator, 5, Options(steps=2))
     drawn = start_noise(0, (5, *model.animator.latent_shape))
     given, other = (
         run_plan(plan, model, reference, motion, clip, start=start)
@@ -230,6 +234,30 @@ def test_a_frames_noise_does_not_depend_on_the_length_of_the_clip():
     np.testing.assert_array_equal(long[:3], short)
     assert abs(long.std() - 1) < 0.15
     assert (np.asarray(start_noise(5, (3, 3, 3, 2))) != short).all()
+
+
+class Published(Copier):
+    """With a released sampler that treats the clip in its own way."""
+
+    habits = Habits(tiled_noise=True, stretch_levels=True)
+
+
+def test_the_released_sampler_repeats_the_noise_of_one_window():
+    options = [Options(tpc=False, as_published=choice) for choice in (False, True)]
+    own, tiled = (plan_run(Published(), 10, o) for o in options)
+    drawn, repeated = (
+        np.asarray(start_latents(plan, read_clip(plan, {}, (), blank_clip(plan, 1))))
+        for plan in (own, tiled)
+    )
+    np.testing.assert_array_equal(drawn, start_noise(0, drawn.shape))
+    np.testing.assert_array_equal(repeated, drawn[np.arange(10) % 4])
+
+
+def test_the_released_sampler_stretches_finished_frames():
+    reference, motion, clip = case_of(5)
+    model, options = Model(Published(), {}), Options(group_size=1, as_published=True)
+    frames = animate(model, reference, motion, options, calibrated=clip)
+    np.testing.assert_array_equal(frames, stretch_levels(copy(5)))
 
 
 def test_pictures_go_through_the_network_in_chunks_unharmed(monkeypatch):

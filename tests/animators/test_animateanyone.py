@@ -173,6 +173,7 @@ class Striding(AnimateAnyoneAnimator):
     habits = Habits(closed_windows=True, window_stride=2)
 
 
+@pytest.mark.slow
 def test_closed_windows_group_frames_by_their_place_in_the_clip(model, embedding):
     """Calibrated pictures that are alike within groups leave no choice to the draw."""
     given, index = clip(6), [0, 0, 2, 2, 4, 4]
@@ -227,6 +228,7 @@ def test_the_pose_picture_is_the_rendering_or_drawn_from_keypoints():
     assert (detailed != rendering).any()
 
 
+@pytest.mark.slow
 def test_blended_frames_lie_between(model):
     picture = reference_image()
     empty = Keypoints(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32))

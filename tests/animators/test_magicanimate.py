@@ -205,6 +205,7 @@ class Padding(MagicAnimateAnimator):
     habits = Habits(pad_to_window=True)
 
 
+@pytest.mark.slow
 def test_repeated_frames_are_frames_that_repeat(model, masked):
     clip, index = random_clip(FRAMES), [0, 1, 2, 2]
     images, masks = clip.calibrated

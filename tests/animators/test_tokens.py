@@ -207,12 +207,13 @@ def test_an_estimate(case):
     assert 3.5 * short.step_flops < long.step_flops < 4.5 * short.step_flops
 
 
+@pytest.mark.slow
 def test_features_that_do_not_fit_are_encoded_at_every_step(case):
     """In double precision: over the steps rounding of single precision grows to 1.6e-4."""
     animator, params, reading, clip = case
     with jax.enable_x64(True):
-        params, reading = (P.cast(tree, jnp.float64) for tree in (params, reading))
-        wide = animator, params, reading, clip
+        wide = P.cast({"params": params, "reading": reading}, jnp.float64)
+        wide = animator, *wide.values(), clip
         kept, anew = (run(wide, dataclasses.replace(OPEN, **o)) for o in ({}, {"cache_gib": 0.0}))
     assert kept.dtype == np.float64
     np.testing.assert_allclose(anew, kept, atol=1e-4)

@@ -71,6 +71,7 @@ def test_keypoints_alone_drive_it(inputs, tmp_path):
     assert np.ptp(video.frames) > 50
 
 
+@pytest.mark.slow
 def test_attention_is_shown_for_it(inputs, tmp_path, capsys):
     out = tmp_path / "attention.png"
     words = line(

@@ -180,6 +180,7 @@ def test_animate_refuses_what_is_no_model(inputs, small_model, tmp_path, capsys)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_demo_with_a_stored_model(small_model, tmp_path):
     cli.main(["demo", "--out", str(tmp_path / "demo"), "--model", str(small_model), "--quick"])
     report = json.loads((tmp_path / "demo" / "report.json").read_text())

@@ -70,7 +70,7 @@ class AnimateAnyoneConfig(SystemConfig):
 
 
 # The reference's embedding by CLIP, the only token of the context.
-Embedding = Float[Array, "1 width"]
+Embedding = Float[Array, "1 features"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import functools
 
 import numpy as np
-from small_models import random_like
+from small_models import random_params
 
-from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator, AnimateAnyoneConfig, networks
+from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator, AnimateAnyoneConfig
 from tpc_jax.model.config import (
     MotionConfig,
     PoseNetConfig,
@@ -49,9 +49,8 @@ def small_config(**changes) -> AnimateAnyoneConfig:
 @functools.lru_cache
 def small_animateanyone():
     """Return an animator and its parameters; shared by all tests, which leave them alone."""
-    config = small_config()
-    specs = {name: network.spec for name, network in networks(config).items()}
-    return AnimateAnyoneAnimator(config), random_like(specs)
+    animator = AnimateAnyoneAnimator(small_config())
+    return animator, random_params(animator)
 
 
 def reference_image(seed: int = 0) -> np.ndarray:

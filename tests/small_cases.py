@@ -3,10 +3,10 @@
 from fractions import Fraction
 
 import numpy as np
+from tpc_jax.studies.evaluation.cases import make_case
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.reading import Motion, Reference
-from tpc_jax.studies.evaluation.cases import make_case
 from tpc_jax.studies.people import clip_rng, render_clip, sample_motion, sample_person, sample_scene
 
 

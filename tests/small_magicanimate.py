@@ -2,15 +2,12 @@
 
 import functools
 
-import jax
-import jax.numpy as jnp
-from small_clips import random_clip as random_clip
-from small_models import random_like
+from small_models import random_params
 
-from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig, networks
+from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
 from tpc_jax.model.config import ControlNetConfig, MotionConfig, TextConfig, UNetConfig, VAEConfig
 
-SIDE, PEOPLE, CONTEXT = 32, 2, 8
+SIDE, CONTEXT = 32, 8
 _TRUNK = {
     "block_out_channels": (8, 8),
     "layers_per_block": 1,
@@ -33,7 +30,7 @@ def small_config(**changes) -> MagicAnimateConfig:
             vocab_size=16, width=CONTEXT, mlp_width=16, num_layers=1, num_heads=2, max_tokens=6
         ),
         "context_tokens": 6,
-        "image_size": SIDE,
+        "image_size": (SIDE, SIDE),
         "window_length": 4,
         "window_overlap": 2,
         "num_steps": 2,
@@ -44,11 +41,5 @@ def small_config(**changes) -> MagicAnimateConfig:
 @functools.lru_cache
 def small_magicanimate():
     """Return an animator and its parameters; shared by all tests, which leave them alone."""
-    config = small_config()
-    specs = {name: network.spec for name, network in networks(config).items()}
-    return MagicAnimateAnimator(config), random_like(specs)
-
-
-def shape_of(tree):
-    """Return shapes and types of arrays, or of their descriptions."""
-    return jax.tree.map(lambda x: (tuple(x.shape), jnp.dtype(x.dtype).name), tree)
+    animator = MagicAnimateAnimator(small_config())
+    return animator, random_params(animator)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tpc_jax.animators.tiny import TinyAnimator, TinyConfig, networks
+from tpc_jax.animators.base import Animator
+from tpc_jax.animators.tiny import TinyAnimator, TinyConfig
 from tpc_jax.model.config import MotionConfig, PoseNetConfig, UNetConfig, VAEConfig
 
 SIZE = 16
@@ -16,7 +17,7 @@ SIZE = 16
 def small_config(widths=(8,), *, has_motion=True) -> TinyConfig:
     """Return a model of 16 x 16 pixels and 4 x 4 latents with the given widths per level."""
     return TinyConfig(
-        image_size=SIZE,
+        image_size=(SIZE, SIZE),
         vae=VAEConfig(
             latent_channels=4,
             block_out_channels=(8,),
@@ -41,9 +42,9 @@ def small_config(widths=(8,), *, has_motion=True) -> TinyConfig:
     )
 
 
-def random_params(config: TinyConfig):
+def random_params(animator: Animator):
     """Fill every network as `random_like` does."""
-    return random_like({name: network.spec for name, network in networks(config).items()})
+    return random_like({name: network.spec for name, network in animator.networks().items()})
 
 
 def random_like(specs):
@@ -64,5 +65,5 @@ def random_like(specs):
 @functools.lru_cache
 def small_model(widths=(8,)):
     """Return an animator and its parameters; shared by all tests, which leave them alone."""
-    config = small_config(widths)
-    return TinyAnimator(config), random_params(config)
+    animator = TinyAnimator(small_config(widths))
+    return animator, random_params(animator)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from small_models import random_like
+from small_models import random_params
 
 from tpc_jax.animators import disco, dreampose
 from tpc_jax.model.config import (
@@ -53,7 +53,7 @@ def small_disco_config(*, temporal: bool = False, **changes) -> disco.DiscoConfi
         "pose_controlnet": ControlNetConfig(unet, condition_channels=(4, 8)),
         "background_controlnet": ControlNetConfig(unet, 4, None),
         "image_encoder": _tower(10, CONTEXT),
-        "image_size": 16,
+        "image_size": (16, 16),
         "window_length": 2,
         "num_steps": 2,
     }
@@ -73,4 +73,4 @@ def small_disco(temporal: bool = False):
 
 
 def _filled(animator):
-    return animator, random_like({name: n.spec for name, n in animator.networks.items()})
+    return animator, random_params(animator)

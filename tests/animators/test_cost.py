@@ -4,8 +4,10 @@ import pytest
 from small_magicanimate import small_magicanimate
 from small_models import small_model
 
-from tpc_jax.animators.cost import Estimate, count, estimate_clip, num_bytes
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.cost import Estimate, count, estimate_run
+from tpc_jax.animators.plan import plan_run
+from tpc_jax.model.params import num_bytes
+from tpc_jax.options import Options
 
 
 def cost_of(function, *shapes):
@@ -49,8 +51,8 @@ def test_memory_is_what_lives_at_once():
 @pytest.mark.parametrize("make", [small_model, small_magicanimate])
 def test_estimates(make):
     animator, params = make()
-    options = AnimateOptions("masked", group_size=2, steps=2)
-    short, long = (estimate_clip(animator, params, n, 1, options) for n in (4, 10))
+    options = Options(routing="masked", group_size=2, steps=2)
+    short, long = (estimate_run(plan_run(animator, n, options), params, 1) for n in (4, 10))
     assert short.parameter_bytes == num_bytes(params)
     assert short.num_steps == 2
     assert short.flops_per_second > 1e6
@@ -58,7 +60,7 @@ def test_estimates(make):
     assert 2.5 * short.step_flops < long.step_flops < 4.5 * short.step_flops
     assert long.activation_bytes < 2 * short.activation_bytes
     assert long.clip_bytes > short.clip_bytes
-    plain = estimate_clip(animator, params, 4, 0, AnimateOptions(None, steps=2))
+    plain = estimate_run(plan_run(animator, 4, Options(tpc=False, steps=2)), params, 0)
     assert plain.step_flops < short.step_flops
 
 

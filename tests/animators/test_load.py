@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from small_models import small_model
 
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.errors import UserError
 from tpc_jax.model.checkpoint import CONFIG_FILE, save_checkpoint
 
@@ -19,9 +19,10 @@ def stored(tmp_path_factory):
 
 
 def test_a_stored_model_comes_back(stored):
-    animator, params = load_animator(stored)
+    animator, params, prompt = load(stored)
     original, original_params = small_model()
     assert animator == original
+    assert prompt is None
     jax.tree.map(np.testing.assert_array_equal, params, original_params)
 
 
@@ -44,11 +45,11 @@ def test_configs_of_other_models_are_user_errors(stored, tmp_path, change, messa
     model.mkdir()
     (model / CONFIG_FILE).write_text(json.dumps({**config, **change}))
     with pytest.raises(UserError, match=message) as error:
-        load_animator(model)
+        load(model)
     assert str(error.value).startswith(str(model))
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(UserError, match="give the folder of a converted or trained model"):
-        load_animator(tmp_path)
+        load(tmp_path)

@@ -4,7 +4,6 @@ import pytest
 
 from tpc_jax.animators.references import (
     ClipReferences,
-    most_groups,
     visible_keys,
     window_groups,
     window_references,
@@ -47,8 +46,7 @@ PER_PERSON = tuple(features(20 + 2 * person, FRAMES) for person in range(PEOPLE)
 
 
 def window(references, encode=lambda pictures: pictures):
-    slots = most_groups(WINDOW[None], GROUP)
-    groups = window_groups(jnp.asarray(WINDOW), jnp.asarray(CHOSEN), GROUP, slots)
+    groups = window_groups(jnp.asarray(WINDOW), jnp.asarray(CHOSEN), GROUP, 2)
     return window_references(references, references.shared, jnp.asarray(WINDOW), groups, encode)
 
 
@@ -57,12 +55,6 @@ def test_a_windows_groups(num_slots):
     groups = window_groups(jnp.asarray(WINDOW), jnp.asarray(CHOSEN), GROUP, num_slots)
     assert groups.source.shape == (num_slots,)
     np.testing.assert_array_equal(groups.source[groups.slot], CHOSEN[WINDOW // GROUP])
-
-
-def test_how_many_groups_a_window_touches():
-    assert most_groups(np.array([[0, 1, 2, 3]]), 4) == 1
-    assert most_groups(np.array([[0, 1, 2, 3], [2, 3, 4, 5]]), 4) == 2
-    assert most_groups(np.array([[8, 9, 0, 1]]), 3) == 3
 
 
 def shown(layer, part, picture):

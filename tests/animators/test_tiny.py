@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from small_models import SIZE, random_params, small_config, small_model
 
-from tpc_jax.animators.tiny import TinyAnimator, TinyConfig, networks
+from tpc_jax.animators.tiny import TinyAnimator, TinyConfig
 from tpc_jax.model import params as P
 from tpc_jax.model.attention import ReferenceTokens
 
@@ -21,8 +22,8 @@ def model():
 @pytest.fixture(scope="module")
 def features_at(model):
     animator, params = model
-    jitted = jax.jit(animator.reference_features)
-    return lambda latents, timestep=0.0: jitted(params, latents, timestep)
+    jitted = jax.jit(animator.features)
+    return lambda latents, timestep=0.0: jitted(params, (), latents, timestep)
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +34,30 @@ def inputs(model, features_at):
     pictures = jnp.asarray(rng.uniform(-1, 1, (2, SIZE, SIZE, 3)), jnp.float32)
     encoded = jax.jit(animator.encode)(params, pictures)
     poses = jnp.asarray(rng.uniform(0, 1, (FRAMES, SIZE, SIZE, 3)), jnp.float32)
-    pose = jax.jit(animator.pose_features)(params, poses)
+    pose = jax.jit(animator.pose)(params, poses)
     latents = jnp.asarray(rng.normal(size=(1, FRAMES, *animator.latent_shape)), jnp.float32)
     return latents, pose[None], features_at(encoded)
 
 
 @pytest.fixture(scope="module")
-def denoise(model):
+def predict(model):
     animator, params = model
-    jitted = jax.jit(animator.denoise)
+    jitted = jax.jit(animator.predict, static_argnames="is_guided")
 
-    def run(latents, references, pose, timestep=500.0):
-        return jitted(params, latents, jnp.full(latents.shape[:1], timestep), references, pose)
+    def run(latents, references, pose, timestep=500.0, *, is_guided=False):
+        timesteps = jnp.full(latents.shape[:1], timestep)
+        return jitted(params, (), latents, timesteps, references, pose, is_guided=is_guided)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def denoise(predict):
+    """Return the one prediction of a run without guidance."""
+
+    def run(*args, **options):
+        (prediction,) = predict(*args, **options)
+        return prediction
 
     return run
 
@@ -58,21 +71,20 @@ def tokens_of(features, picture=0):
 
 
 def test_shapes():
-    config = small_config((8, 16))
-    animator = TinyAnimator(config)
-    params = {name: network.spec for name, network in networks(config).items()}
+    animator = TinyAnimator(small_config((8, 16)))
+    params = {name: network.spec for name, network in animator.networks().items()}
     assert animator.latent_shape == (4, 4, 4)
-    assert animator.image_size == (SIZE, SIZE)
+    assert animator.canvas.size == (SIZE, SIZE)
     # Down 1 + 1, middle 1, up 2 + 2 transformers; every one of them is read.
-    assert animator.token_grids == ((4, 4), (2, 2), (2, 2), (2, 2), (2, 2), (4, 4), (4, 4))
+    assert animator.readers == ((4, 4), (2, 2), (2, 2), (2, 2), (2, 2), (4, 4), (4, 4))
 
     def run(params, pictures, poses):
         encoded = animator.encode(params, pictures)
-        features = animator.reference_features(params, encoded)
-        pose = animator.pose_features(params, poses)
+        features = animator.features(params, (), encoded)
+        pose = animator.pose(params, poses)
         latents = jnp.zeros((1, FRAMES, *animator.latent_shape))
-        prediction = animator.denoise(
-            params, latents, jnp.zeros(1), tokens_of(features), pose[None]
+        (prediction,) = animator.predict(
+            params, (), latents, jnp.zeros(1), tokens_of(features), pose[None], is_guided=False
         )
         return encoded, features, pose, prediction, animator.decode(params, prediction[0])
 
@@ -81,16 +93,16 @@ def test_shapes():
     )
     encoded, features, pose, prediction, frames = jax.eval_shape(run, params, pictures, poses)
     assert encoded.shape == (2, 4, 4, 4)
-    grids = [height * width for height, width in animator.token_grids]
+    grids = [height * width for height, width in animator.readers]
     assert [f.shape[:2] for f in features] == [(2, tokens) for tokens in grids]
     assert pose.shape == (FRAMES, 4, 4, 8)
     assert prediction.shape == (1, FRAMES, 4, 4, 4)
     assert frames.shape == (FRAMES, SIZE, SIZE, 3)
 
 
-def test_the_unconditional_half_reads_nothing(inputs, denoise):
+def test_the_unconditional_half_reads_nothing(inputs, predict, denoise):
     latents, pose, features = inputs
-    unconditional = denoise(latents, None, pose)
+    unconditional, conditional = predict(latents, tokens_of(features), pose, is_guided=True)
     # In training a reference is hidden by bits that no query shares.
     hidden = tuple(
         ReferenceTokens(
@@ -101,7 +113,8 @@ def test_the_unconditional_half_reads_nothing(inputs, denoise):
         for layer in tokens_of(features)
     )
     np.testing.assert_allclose(denoise(latents, hidden, pose), unconditional, atol=1e-4)
-    assert not np.allclose(denoise(latents, tokens_of(features), pose), unconditional, atol=1e-2)
+    np.testing.assert_allclose(denoise(latents, tokens_of(features), pose), conditional, atol=1e-5)
+    assert not np.allclose(conditional, unconditional, atol=1e-2)
 
 
 def test_the_prediction_depends_on_reference_pose_and_timestep(inputs, denoise):
@@ -128,17 +141,17 @@ def test_motion_modules_join_the_frames_and_without_them_each_stands_alone(model
     )
     leaves = P.flatten(params["unet"]).items()
     leaves = {path: leaf for path, leaf in leaves if "motion_modules" not in path}
-    still_params = {**params, "unet": P.unflatten(networks(still.config)["unet"], leaves)}
-    alone = jax.jit(still.denoise)
+    still_params = {**params, "unet": P.unflatten(still.networks()["unet"], leaves)}
+    alone = jax.jit(functools.partial(still.predict, is_guided=False))
     frames = [
-        alone(still_params, x, jnp.full(1, 500.0), tokens_of(features), pose)[0, 0]
+        alone(still_params, (), x, jnp.full(1, 500.0), tokens_of(features), pose)[0][0, 0]
         for x in (latents, changed)
     ]
     np.testing.assert_array_equal(*frames)
 
 
 def test_features_do_not_depend_on_the_timestep(model, inputs, features_at):
-    assert not model[0].features_depend_on_t
+    assert not model[0].encodes_every_step
     encoded = inputs[0][0, :2]
     early, late = (features_at(encoded, timestep) for timestep in (0.0, 900.0))
     jax.tree.map(np.testing.assert_array_equal, early, late)
@@ -159,14 +172,15 @@ def test_settings_survive_storage():
 
 def test_parameters_of_another_width_are_refused(model):
     animator, _ = model
-    other = random_params(small_config((4,)))
+    other = random_params(TinyAnimator(small_config((4,))))
     with pytest.raises(ValueError, match="do not fit the network"):
-        animator.pose_features(other, jnp.zeros((1, SIZE, SIZE, 3)))
+        animator.pose(other, jnp.zeros((1, SIZE, SIZE, 3)))
 
 
 def test_networks_are_described_once():
-    assert networks(small_config()) is networks(small_config())
-    assert set(networks(small_config())) == {"vae", "unet", "appearance_encoder", "pose_net"}
+    one, other = (TinyAnimator(small_config()).networks() for _ in range(2))
+    assert set(one) == {"vae", "unet", "appearance_encoder", "pose_net"}
+    assert all(other[name] is network for name, network in one.items())
 
 
 def test_pure_noise_tells_the_network_nothing(denoise, inputs):

@@ -51,7 +51,7 @@ def test_dreampose_by_coordinates(inputs, models, coordinates, tmp_path):
     out, plain = tmp_path / "out.mp4", tmp_path / "plain.gif"
     motion = {"driving": coordinates, "driving_keypoints": inputs / "rgb.json"}
     line = command(inputs, models, "dreampose", out, **motion)
-    cli.main([*line, "--guidance-scale", "4", "2", "--sampler", "ddim", "--stretch-levels"])
+    cli.main([*line, "--guidance-scale", "4", "2", "--sampler", "ddim", "--as-published"])
     shown = read_video(out).frames
     assert len(shown) == NUM_FRAMES
     assert shown.shape[1] * 2 == shown.shape[2] * 3

@@ -63,7 +63,7 @@ def line(inputs, command="animate", motion="motion.json", **options):
 def test_keypoints_alone_drive_it(inputs, tmp_path):
     out = tmp_path / "out.mp4"
     words = line(inputs, out=out, steps=1, size="32x48", interpolate=2, seed=3)
-    cli.main([*words, "--closed-windows"])
+    cli.main([*words, "--as-published"])
     video = read_video(out)
     # Two thirds as wide as high, like the motion, and enlarged to be looked at.
     assert video.frames.shape == (2 * FRAMES - 1, 192, 128, 3)
@@ -91,7 +91,6 @@ def test_bad_input_ends_in_one_line(inputs, tmp_path, capsys):
     fails(line(inputs, motion="sizeless.json", **out), capsys, "sizeless.json", "add width")
     fails(line(inputs, size="32", **out), capsys, "--size must be WIDTHxHEIGHT")
     fails(line(inputs, size="32x49", **out), capsys, "image_size must be multiples of 4")
-    fails(line(inputs, window_stride=2, **out), capsys, "--window-stride needs --closed-windows")
     words = [*line(inputs, interpolate=2, **out), "--blend-background"]
     fails(words, capsys, "exclude each other")
     one = ["inspect-attention", "--reference", str(inputs / "person.png")]

@@ -11,6 +11,7 @@ from small_models import random_params, small_config
 from turned_person import ANGLE, NUM_FRAMES, SCALE, SIZE, arguments
 
 from tpc_jax import cli
+from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.io.images import write_image
 from tpc_jax.io.video import read_video, write_video
 from tpc_jax.model.checkpoint import save_checkpoint
@@ -148,7 +149,8 @@ def small_model(tmp_path_factory):
     """Store a model of random weights whose windows are shorter than the motion."""
     config = dataclasses.replace(small_config(), window_length=3, window_overlap=1)
     path = tmp_path_factory.mktemp("model") / "small"
-    save_checkpoint(path, {"animator": "tiny", **config.to_dict()}, random_params(config))
+    params = random_params(TinyAnimator(config))
+    save_checkpoint(path, {"animator": "tiny", **config.to_dict()}, params)
     return path
 
 

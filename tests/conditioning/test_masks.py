@@ -1,8 +1,11 @@
+from typing import get_args
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tpc_jax.conditioning.masks import EVERYONE, MAX_PEOPLE, pool, visibility
+from tpc_jax.conditioning.masks import EVERYONE, MAX_PEOPLE, ROUTINGS, pool, visibility
+from tpc_jax.options import Routing
 
 GRID = (3, 4)
 CELL = 4
@@ -20,6 +23,11 @@ def is_inside(masks):
     """Whether each cell [..., tokens] holds any of the person."""
     cells = masks[..., ::CELL, ::CELL]
     return (cells > 0).reshape(*cells.shape[:-2], -1)
+
+
+def bits_of(routing, *masks, grid=GRID):
+    """Return the bits of a routing for masks of pixels."""
+    return visibility(routing, *(pool(jnp.asarray(m), grid) for m in masks))
 
 
 def dense_rules(routing, targets, calibrated, references):
@@ -44,7 +52,7 @@ def test_bits_say_what_the_rules_say(routing, num_people):
     rng = np.random.default_rng(num_people)
     targets, calibrated = (random_masks(rng, num_people, FRAMES) for _ in range(2))
     references = random_masks(rng, num_people)
-    bits = visibility(routing, *map(jnp.asarray, (targets, calibrated, references)), GRID)
+    bits = bits_of(routing, targets, calibrated, references)
     reference, people = dense_rules(routing, targets, calibrated, references)
     assert 0 < np.mean(reference) < 1
     np.testing.assert_array_equal(shares_a_bit(bits.queries, bits.reference), reference)
@@ -62,7 +70,7 @@ def test_a_key_carries_one_bit_at_most(routing):
     thin = np.zeros((2, 1, 100, 100), np.float32)
     thin[0, :, :1, :4] = 1.0  # 4 of a cell's 2,500 pixels, 2 on average over two people
     thin[1, :, 50:] = 1.0
-    bits = visibility(routing, *map(jnp.asarray, (thin, thin, thin[:, 0])), (2, 2))
+    bits = bits_of(routing, thin, thin, thin[:, 0], grid=(2, 2))
     for keys in (bits.reference, bits.calibrated):
         keys = np.asarray(keys)
         assert ((keys & (keys - 1)) == 0).all()
@@ -73,17 +81,20 @@ def test_a_key_carries_one_bit_at_most(routing):
     np.testing.assert_array_equal(reads[1], [True, True, False, False])
 
 
-@pytest.mark.parametrize("routing", ["open", "replace", "composite"])
-def test_unrestricted_routings_need_no_bits(routing):
-    masks = jnp.ones((1, 1, 8, 8))
-    assert visibility(routing, masks, masks, masks[:, 0], (2, 2)) is None
+def test_routings_differ_in_what_is_read():
+    assert set(ROUTINGS) == {None, *get_args(Routing)}
+    hiding = {routing for routing, facts in ROUTINGS.items() if facts.hides}
+    assert hiding == {"masked", "union"}
+    instead = {routing for routing, facts in ROUTINGS.items() if not facts.reads_reference}
+    assert instead == {"replace", "composite"}
+    assert [routing for routing, facts in ROUTINGS.items() if facts.is_pasted] == ["composite"]
 
 
 def test_a_cell_belongs_to_a_person_above_a_thousandth_of_its_area():
     masks = np.zeros((1, 1, 100, 200), np.float32)
     masks[..., :1, :9] = 1.0  # 9 of 10,000 pixels
     masks[..., :1, 100:111] = 1.0  # 11 of 10,000
-    bits = visibility("masked", *(jnp.asarray(m) for m in (masks, masks, masks[:, 0])), (1, 2))
+    bits = bits_of("masked", masks, masks, masks[:, 0], grid=(1, 2))
     reads_person = shares_a_bit(bits.queries[0], bits.calibrated[0, 0])
     reads_background = shares_a_bit(bits.queries[0], bits.reference)
     np.testing.assert_array_equal(reads_person, [[False, False], [False, True]])
@@ -93,8 +104,8 @@ def test_a_cell_belongs_to_a_person_above_a_thousandth_of_its_area():
 def test_people_beyond_the_bits_are_refused():
     masks = jnp.zeros((MAX_PEOPLE + 1, 1, 4, 4))
     with pytest.raises(ValueError, match="28 people, got 29"):
-        visibility("masked", masks, masks, masks[:, 0], (2, 2))
-    bits = visibility("masked", *([masks[1:] + 1] * 2), masks[1:, 0], (2, 2))
+        bits_of("masked", masks, masks, masks[:, 0])
+    bits = bits_of("masked", *([masks[1:] + 1] * 2), masks[1:, 0], grid=(2, 2))
     assert len(np.unique(np.asarray(bits.calibrated))) == MAX_PEOPLE
     assert (np.asarray(bits.calibrated) > EVERYONE).all()
 

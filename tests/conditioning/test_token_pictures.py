@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from tpc_jax._types import Keypoints
-from tpc_jax.conditioning.canvas import crop_to_aspect, fit_images, fit_masks, placement_on
+from tpc_jax.conditioning.canvas import Canvas, crop_to_aspect
 from tpc_jax.conditioning.clip_pixels import centre_pixels, normalise
 from tpc_jax.conditioning.foreground import foreground, scene
 from tpc_jax.conditioning.levels import stretch_levels
@@ -18,6 +18,7 @@ from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
 from tpc_jax.pose.openpose import COLOURS, draw_openpose
 
 RNG = np.random.default_rng(0)
+SQUARE = Canvas((16, 16), "crop")
 PICTURE = RNG.integers(0, 256, (50, 38, 3), np.uint8)
 
 
@@ -28,10 +29,10 @@ def pillow(image, size, method):
 
 
 def test_stretching_and_cropping_are_pillow_s():
-    stretched = fit_images(PICTURE, (40, 64), fit="stretch")
+    stretched = Canvas((40, 64), "stretch").pictures(PICTURE)
     np.testing.assert_array_equal(stretched, pillow(PICTURE, (40, 64), Image.Resampling.BICUBIC))
     square = PICTURE[6:44]
-    cropped = fit_images(PICTURE, (16, 16), fit="crop")
+    cropped = SQUARE.pictures(PICTURE)
     np.testing.assert_array_equal(cropped, pillow(square, (16, 16), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(crop_to_aspect(PICTURE, (16, 16)), square)
     assert crop_to_aspect(PICTURE, (20, 40)).shape == (19, 38, 3)
@@ -42,11 +43,11 @@ def test_points_go_where_their_pixels_go(fit):
     point = np.array([21.0, 27.0])
     image = np.zeros((50, 38, 3), np.uint8)
     image[27, 21] = 255
-    mask = fit_masks(image[..., 0], (100, 60), fit=fit).astype(float)
+    canvas = Canvas((100, 60), fit)
+    mask = canvas.masks(image[..., 0]).astype(float)
     grid = np.stack(np.meshgrid(np.arange(60), np.arange(100)), axis=-1)
     centre = (grid * mask[..., None]).sum((0, 1)) / mask.sum()
-    placed = placement_on((50, 38), (100, 60), fit=fit).apply(point)
-    np.testing.assert_allclose(centre, placed, atol=0.3)
+    np.testing.assert_allclose(centre, canvas.points(point, (50, 38)), atol=0.3)
 
 
 @pytest.mark.parametrize(("size", "new"), [(50, 24), (24, 50), (30, 30)])
@@ -83,9 +84,9 @@ def test_a_person_before_clip_s_mean_colour():
     whole = np.asarray(normalise(jnp.asarray(resized.permute(1, 2, 0).numpy())))
     soft = pillow(mask[6:44] * np.uint8(255), (24, 24), Image.Resampling.BICUBIC) / 255
     np.testing.assert_allclose(person, whole * soft[..., None], atol=1e-4)
-    behind = scene(PICTURE, mask, (16, 16))
+    behind = scene(PICTURE, mask, SQUARE)
     assert np.abs(behind[4:7, 5:7]).max() < 1e-6
-    plain = fit_images(PICTURE, (16, 16), fit="crop") / 127.5 - 1
+    plain = SQUARE.pictures(PICTURE) / 127.5 - 1
     np.testing.assert_allclose(behind[12:], plain[12:], atol=1e-6)
 
 

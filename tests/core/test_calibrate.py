@@ -19,7 +19,7 @@ from tpc_jax import (
     calibrate,
     fit_trimmed,
 )
-from tpc_jax.calibrate import calibrate_on_host, fill_degenerate
+from tpc_jax.calibration import calibrate_on_host, fill_degenerate
 from tpc_jax.procrustes import transform
 
 STATIC = ("method", "transform", "tau", "use_confidence", "smooth_sigma", "scale_range", "trimming")

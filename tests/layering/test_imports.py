@@ -9,17 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOW = (
-    *("io", "pose", "procrustes", "warp", "propagation", "calibrate"),
+    *("io", "pose", "procrustes", "warp", "propagation", "calibration", "calibrated_clip"),
     *("conditioning", "model", "sampler"),
 )
 ORDER = (
     *FLOW,
     *("animators", "metrics", "studies.people", "studies.datasets", "studies.training"),
-    *("animate", "report", "studies.evaluation", "studies", "convert", "commands", "cli"),
+    *("animation", "report", "studies.evaluation", "studies", "convert", "commands", "cli"),
     "convert.__main__",  # the entry of a checkout
 )
 # Imported from anywhere, importing only each other.
-SHARED = ("_types", "_numerics", "_version", "errors")
+SHARED = ("_types", "_numerics", "_version", "errors", "options")
 # Stages that get less than all that lies to their left.
 NARROWER = {
     "metrics": FLOW,
@@ -27,8 +27,8 @@ NARROWER = {
     "convert": (*FLOW, "animators", "metrics"),
     "studies.datasets": ("io", "pose", "procrustes", "warp", "metrics", "studies.people"),
 }
-# `import tpc_jax` gives the calibration core, so the package root stands where that ends.
-PACKAGE_ROOT = "calibrate"
+# `import tpc_jax` offers all up to animating (`__init__.pyi`), so the package root stands there.
+PACKAGE_ROOT = "animation"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
     "cv2": (
@@ -128,14 +128,20 @@ def test_the_converter_is_a_stage_of_the_package(path):
     assert violations(f"tpc_jax/{path}", inside.read_text()) == []
 
 
+def test_the_package_root_offers_only_what_lies_to_its_left():
+    assert violations("tpc_jax/__init__.py", (ROOT / "tpc_jax/__init__.pyi").read_text()) == []
+
+
 @pytest.mark.parametrize("path", python_files("scripts"))
 def test_scripts_import_only_the_package(path):
     assert script_violations(path, (ROOT / path).read_text()) == []
 
 
 ALLOWED = [
-    ("tpc_jax/calibrate.py", "from tpc_jax.warp.warp import warp_image"),
-    ("tpc_jax/calibrate.py", "from tpc_jax import propagation"),
+    ("tpc_jax/calibration.py", "from tpc_jax.warp.warp import warp_image"),
+    ("tpc_jax/calibration.py", "from tpc_jax import propagation"),
+    ("tpc_jax/calibrated_clip.py", "from tpc_jax.calibration import calibrate"),
+    ("tpc_jax/sampler/table.py", "from tpc_jax.options import Sampler"),
     ("tpc_jax/model/unet.py", "from flax import nnx\nfrom tpc_jax.model import layers"),
     ("tpc_jax/model/unet.py", "from . import layers\nfrom ..conditioning import masks"),
     ("tpc_jax/io/video.py", "import cv2\nfrom tpc_jax.errors import UserError"),
@@ -145,33 +151,36 @@ ALLOWED = [
         "from tpc_jax.studies.people import people\nfrom tpc_jax.animators import tiny",
     ),
     ("tpc_jax/metrics/image.py", "from tpc_jax.warp import sample"),
-    ("tpc_jax/animate.py", "from tpc_jax import calibrate_reference, animators"),
+    ("tpc_jax/animation.py", "from tpc_jax import calibrated_clip, animators"),
     ("tpc_jax/cli.py", "from tpc_jax import __version__, animate"),
     ("tpc_jax/convert/disco.py", "from tpc_jax.animators.disco import networks"),
     ("tpc_jax/commands/convert.py", "from tpc_jax.convert.core import convert_model"),
-    ("tpc_jax/__init__.py", "from tpc_jax.calibrate import calibrate"),
+    ("tpc_jax/__init__.py", "from .animation import animate"),
     ("tpc_jax/_numerics.py", "import jax\nfrom tpc_jax._types import Keypoints"),
 ]
 FORBIDDEN = [
     ("tpc_jax/io/video.py", "from tpc_jax.pose import skeletons"),
-    ("tpc_jax/warp/warp.py", "import tpc_jax.calibrate"),
-    ("tpc_jax/warp/warp.py", "from tpc_jax import Similarity"),
-    ("tpc_jax/warp/warp.py", "from tpc_jax import calibrate"),
+    ("tpc_jax/warp/warp.py", "import tpc_jax.calibration"),
+    ("tpc_jax/warp/warp.py", "from tpc_jax import Transform2D"),
+    ("tpc_jax/warp/warp.py", "from tpc_jax import calibration"),
     ("tpc_jax/procrustes/solve.py", "def f():\n    from tpc_jax.warp.grid import grid"),
     ("tpc_jax/procrustes/solve.py", "from ..model import unet"),
     ("tpc_jax/procrustes/solve.py", "from ..model.unet import UNet"),
     ("tpc_jax/procrustes/solve.py", "from .. import model"),
-    ("tpc_jax/calibrate.py", "from tpc_jax.conditioning.masks import merge"),
-    ("tpc_jax/calibrate.py", "importlib.import_module('tpc_jax.model')"),
+    ("tpc_jax/calibration.py", "from tpc_jax.calibrated_clip import calibrate_clip"),
+    ("tpc_jax/calibrated_clip.py", "from tpc_jax.conditioning.masks import pool"),
+    ("tpc_jax/calibration.py", "importlib.import_module('tpc_jax.model')"),
     ("tpc_jax/decode/decode.py", "if TYPE_CHECKING:\n    from tpc_jax.animators import tiny"),
     ("tpc_jax/metrics/image.py", "from tpc_jax.animators import tiny"),
     ("tpc_jax/studies/people/figure.py", "from tpc_jax.model import unet"),
-    ("tpc_jax/studies/training/loop.py", "from tpc_jax.animate import animate"),
-    ("tpc_jax/animate.py", "from tpc_jax.cli import main"),
-    ("tpc_jax/__init__.py", "from tpc_jax.model.unet import UNet"),
-    ("tpc_jax/__init__.py", "from tpc_jax import metrics"),
+    ("tpc_jax/studies/training/loop.py", "from tpc_jax.animation import animate"),
+    ("tpc_jax/studies/training/export.py", "import tpc_jax"),
+    ("tpc_jax/animation.py", "from tpc_jax.cli import main"),
+    ("tpc_jax/__init__.py", "from tpc_jax.report.sheets import enlarge"),
+    ("tpc_jax/__init__.py", "from .studies.demo import run_demo"),
     ("tpc_jax/errors.py", "from tpc_jax.io import video"),
-    ("tpc_jax/calibrate.py", "from flax import nnx"),
+    ("tpc_jax/options.py", "from tpc_jax.animators.plan import Plan"),
+    ("tpc_jax/calibration.py", "from flax import nnx"),
     ("tpc_jax/warp/sample.py", "import cv2"),
     ("tpc_jax/_types.py", "import flax.struct"),
     ("tpc_jax/model/params.py", "import torch"),
@@ -212,34 +221,43 @@ def test_the_check_of_scripts():
     assert script_violations("scripts/a.py", "from tests.conftest import run") != []
 
 
-PROBE = "import sys; print(sorted({'flax', 'torch', 'cv2'} & sys.modules.keys()))"
+HEAVY = ("jax", "flax", "torch", "cv2")
+PROBE = f"import sys; print(sorted({set(HEAVY)} & sys.modules.keys()))"
+
+
+def loaded_by(run_python, code: str) -> str:
+    """Return which heavy libraries are loaded when some code has run, the last line printed."""
+    return run_python(f"{code}\n{PROBE}").splitlines()[-1]
 
 
 def test_importing_the_package_loads_no_heavy_library(run_python):
-    assert run_python(f"import tpc_jax; {PROBE}").strip() == "[]"
+    assert loaded_by(run_python, "import tpc_jax") == "[]"
 
 
-def test_the_probe_sees_a_loaded_library(run_python):
-    assert run_python(f"import cv2; {PROBE}").strip() == "['cv2']"
+def test_every_name_that_the_package_offers_resolves(run_python):
+    *_, listed = ast.parse((ROOT / "tpc_jax/__init__.pyi").read_text()).body
+    names = sorted(ast.literal_eval(listed.value))
+    found = run_python("import tpc_jax; print(sorted(tpc_jax.__all__))")
+    assert ast.literal_eval(found) == names
+    run_python(f"import tpc_jax\nfor name in {names}: assert getattr(tpc_jax, name) is not None")
 
 
-# The root imports JAX, which is no matter of the commands, so an empty one stands in for it.
-HELP = """
-import sys, types
-root = sys.modules["tpc_jax"] = types.ModuleType("tpc_jax")
-root.__path__ = ["tpc_jax"]
-from tpc_jax.cli import main
-try:
-    main(sys.argv[1:] + WORDS)
-except SystemExit:
-    print(sorted({"jax", "flax", "cv2", "torch", "tpc_jax.convert"} & sys.modules.keys()))
-"""
+def test_the_calibration_core_needs_jax_alone(run_python):
+    core = ("calibrate", "Calibration", "fit_trimmed", "solve_similarity", "apply", "SOLVERS")
+    core += ("warp_image", "warp_mask", "composite", "representatives", "Keypoints", "Options")
+    code = f"import tpc_jax\nfor name in {core}: getattr(tpc_jax, name)"
+    assert loaded_by(run_python, code) == "['jax']"
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["convert", "--help"], ["convert", "disco", "--help"]]
+    "words",
+    [["--help"], ["animate", "--help"], ["evaluate", "--help"], ["convert", "disco", "--help"]],
 )
-def test_help_loads_neither_heavy_libraries_nor_the_converter(run_python, words):
-    printed = run_python(HELP.replace("WORDS", repr(words)))
-    assert printed.startswith("usage: tpc-jax")
-    assert printed.splitlines()[-1] == "[]"
+def test_help_loads_no_heavy_library(run_python, words):
+    code = f"from tpc_jax import cli\ntry: cli.main({words})\nexcept SystemExit: pass"
+    assert loaded_by(run_python, code) == "[]"
+
+
+@pytest.mark.parametrize("library", HEAVY[2:])
+def test_the_probe_sees_a_loaded_library(run_python, library):
+    assert loaded_by(run_python, f"import {library}") == f"['{library}']"

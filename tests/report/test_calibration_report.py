@@ -5,8 +5,9 @@ import pytest
 from small_cases import exact_case, two_people
 
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import calibrate_clip
+from tpc_jax.calibrated_clip import calibrate_clip
 from tpc_jax.io.video import read_video
+from tpc_jax.options import Calibrating
 from tpc_jax.report.calibration import (
     calibration_report,
     overlay_frames,
@@ -20,7 +21,7 @@ ANGLE, SCALE = np.pi / 3, 0.7
 @pytest.fixture(scope="module")
 def turned():
     reference, driving = exact_case(0, 64, (ANGLE, SCALE, (0.0, 0.0)))
-    return reference, driving, calibrate_clip(reference, driving, method="all")
+    return calibrate_clip(reference, driving, Calibrating(method="all"))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def missing():
     conf[:, 1] = 0
     conf[1] = 0
     driving = driving._replace(keypoints=Keypoints(driving.keypoints.xy, conf))
-    return reference, driving, calibrate_clip(reference, driving, method="all")
+    return calibrate_clip(reference, driving, Calibrating(method="all"))
 
 
 def strict_json(value):
@@ -40,8 +41,7 @@ def strict_json(value):
 
 
 def test_the_report_says_how_misaligned_the_pair_was(turned):
-    reference, _, clip = turned
-    report = strict_json(calibration_report(reference, clip, {"method": "all"}))
+    report = strict_json(calibration_report(turned, {"method": "all"}))
     assert report["settings"] == {"method": "all"}
     (person,) = report["people"]
     assert report["num_frames"] == 5
@@ -56,21 +56,21 @@ def test_the_report_says_how_misaligned_the_pair_was(turned):
 
 
 def test_intersections_are_those_of_the_masks(turned):
-    reference, driving, clip = turned
-    report = calibration_report(reference, clip, {})
+    report, target = calibration_report(turned, {}), turned.motion.masks[0]
 
     def mean_iou(masks):
-        pairs = list(zip(masks, driving.masks[0], strict=True))
+        pairs = list(zip(masks, target, strict=True))
         return np.mean([(a & b).sum() / (a | b).sum() for a, b in pairs])
 
-    assert report["mean_iou_after"] == pytest.approx(mean_iou(clip.masks[0] > 127), abs=1e-5)
-    before = np.broadcast_to(reference.masks[0], driving.masks[0].shape)
+    assert report["mean_iou_after"] == pytest.approx(
+        mean_iou(turned.warped(0).masks > 127), abs=1e-5
+    )
+    before = np.broadcast_to(turned.reference.masks[0], target.shape)
     assert report["mean_iou_before"] == pytest.approx(mean_iou(before), abs=1e-5)
 
 
 def test_transforms_are_listed_per_person_and_frame(turned):
-    reference, _, clip = turned
-    table = strict_json(transforms_json(clip, turned[1].fps))
+    table = strict_json(transforms_json(turned))
     assert table["fps"] == 10
     (person,) = table["people"]
     assert [entry["frame"] for entry in person] == list(range(5))
@@ -78,26 +78,24 @@ def test_transforms_are_listed_per_person_and_frame(turned):
     assert entry["scale"] == pytest.approx(1 / SCALE, rel=1e-3)
     assert entry["angle_degrees"] == pytest.approx(-60, abs=0.1)
     assert (entry["status"], entry["is_filled"]) == ("ok", False)
-    moved = reference.keypoints.xy[0] @ np.array(entry["linear"]).T + entry["offset"]
+    moved = turned.reference.keypoints.xy[0] @ np.array(entry["linear"]).T + entry["offset"]
     chosen = entry["subset"]
-    np.testing.assert_allclose(moved[chosen], clip.keypoints.xy[0, 2][chosen], atol=0.05)
+    np.testing.assert_allclose(moved[chosen], turned.keypoints.xy[0, 2][chosen], atol=0.05)
 
 
 def test_missing_people_are_reported_without_a_nan(missing):
-    reference, driving, clip = missing
-    report = strict_json(calibration_report(reference, clip, {}))
+    report = strict_json(calibration_report(missing, {}))
     found, gone = sorted(report["people"], key=lambda person: person["num_filled_frames"])
     assert (found["num_filled_frames"], gone["num_filled_frames"]) == (1, 5)
     assert found["status"] == {"ok": 4, "too_few_points": 1}
     assert gone["mean_iou_before"] is gone["mean_iou_after"] is None
     assert report["mean_iou_after"] == found["mean_iou_after"]
-    table = strict_json(transforms_json(clip, driving.fps))
+    table = strict_json(transforms_json(missing))
     assert [len(person) for person in table["people"]] == [5, 5]
 
 
 def test_the_folder_holds_everything_per_person(missing, tmp_path):
-    reference, driving, clip = missing
-    report = write_calibration(tmp_path / "out", reference, driving, clip, {"method": "all"})
+    report = write_calibration(tmp_path / "out", missing, {"method": "all"})
     out = tmp_path / "out"
     names = sorted(path.name for path in out.iterdir())
     assert names == [
@@ -117,15 +115,15 @@ def test_the_folder_holds_everything_per_person(missing, tmp_path):
 
 
 def test_an_overlay_draws_on_the_driving_frames_and_only_there(turned):
-    reference, driving, clip = turned
-    frames = overlay_frames(reference, driving, clip)
-    assert frames.shape == driving.frames.shape
-    changed = (frames != driving.frames).any(-1)
+    driving = turned.motion.frames
+    frames = overlay_frames(turned, turned.warped(0).masks[None])
+    assert frames.shape == driving.shape
+    changed = (frames != driving).any(-1)
     assert (changed.mean((1, 2)) > 0.02).all()
     assert (changed.mean((1, 2)) < 0.6).all()
 
 
 def test_an_overlay_of_nobody_is_the_frame(missing):
-    reference, driving, clip = missing
-    unseen = clip._replace(masks=np.zeros_like(clip.masks))
-    np.testing.assert_array_equal(overlay_frames(reference, driving, unseen)[1], driving.frames[1])
+    frames = missing.motion.frames
+    unseen = np.zeros((2, *frames.shape[:3]), np.uint8)
+    np.testing.assert_array_equal(overlay_frames(missing, unseen)[1], frames[1])

@@ -5,37 +5,39 @@ import pytest
 from small_animateanyone import SIZE, reference_image, small_animateanyone
 from small_clips import random_clip
 from small_magicanimate import small_magicanimate
+from tpc_jax.studies.evaluation.cases import make_case
 
-from tpc_jax.animate import calibrate_clip
 from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator
+from tpc_jax.animators.base import ReferenceAttentionAnimator
 from tpc_jax.animators.disco import DiscoAnimator
 from tpc_jax.animators.dreampose import DreamPoseAnimator
 from tpc_jax.animators.inspect import attention_maps
-from tpc_jax.animators.interface import ReferenceReader
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.plan import plan_run
 from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.calibrated_clip import calibrate_clip
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import read_image
+from tpc_jax.options import Options
 from tpc_jax.studies.attention import Inspection, Look, inspect_attention, near_match
 from tpc_jax.studies.attention import write_inspection as write
-from tpc_jax.studies.evaluation.cases import make_case
 
 
 def test_readers_by_self_attention_are_told_from_others():
     readers = (TinyAnimator, MagicAnimateAnimator, AnimateAnyoneAnimator)
-    assert all(isinstance(make(), ReferenceReader) for make in readers)
+    assert all(isinstance(make(), ReferenceAttentionAnimator) for make in readers)
     assert not any(
-        isinstance(make(), ReferenceReader) for make in (DiscoAnimator, DreamPoseAnimator)
+        isinstance(make(), ReferenceAttentionAnimator)
+        for make in (DiscoAnimator, DreamPoseAnimator)
     )
 
 
 def small(name):
-    if name == "magicanimate":
-        return *small_magicanimate(), (32, 32)
-    animator, params = small_animateanyone()
-    return animator, animator.with_reference(params, reference_image()), SIZE
+    """Return a model and what it reads of a reference."""
+    animator, params = small_magicanimate() if name == "magicanimate" else small_animateanyone()
+    image = reference_image()
+    return animator, params, animator.read_reference(params, image, image.any(-1))
 
 
 @pytest.mark.parametrize(
@@ -43,12 +45,13 @@ def small(name):
     [("animateanyone", "open", 2), ("animateanyone", "masked", 2), ("magicanimate", "masked", 2)],
 )
 def test_maps_of_any_model(name, routing, pictures):
-    animator, params, size = small(name)
+    animator, params, reading = small(name)
+    size = animator.canvas.size
     clip = random_clip(3, people=1, size=size)
     # The first point lies in the person's strip, the second one outside.
     points = np.array([[8.0, 16.0], [20.0, 16.0]])
-    options = AnimateOptions(routing, steps=1)
-    maps = attention_maps(animator, params, clip, options, frame=1, step=0, points=points)
+    plan = plan_run(animator, 3, Options(routing=routing, group_size=1, steps=1))
+    maps = attention_maps(plan, params, reading, clip, frame=1, step=0, points=points)
     assert maps.shape == (pictures, 2, *size)
     assert (maps >= 0).all()
     assert (maps.sum((0, 2, 3)) < 1).all()
@@ -61,18 +64,21 @@ def test_maps_of_any_model(name, routing, pictures):
         assert calibrated[0].sum() > 0.05
         assert reference[1].sum() > 0.05
         # Nothing beyond the cells, of up to 8 pixels, that the person's strip touches.
-        columns = np.flatnonzero(clip.masks[0, 1].any(axis=0))
+        columns = np.flatnonzero(clip.calibrated.masks[0, 1].any(axis=0))
         assert calibrated[0][:, columns.max() // 8 * 8 + 8 :].sum() == 0
 
 
 def test_a_frame_or_step_that_is_not_there():
-    animator, params, size = small("animateanyone")
+    animator, *given = small("animateanyone")
+    given = *given, random_clip(3, size=SIZE)
+    plan = plan_run(animator, 3, Options(tpc=False, group_size=1, steps=1))
     for changes in ({"frame": 3}, {"step": 1}, {"points": np.array([[24.0, 0.0]])}):
-        given = {"frame": 0, "step": 0, "points": np.zeros((1, 2)), **changes}
+        asked = {"frame": 0, "step": 0, "points": np.zeros((1, 2)), **changes}
         with pytest.raises(ValueError, match=r"must be in|must lie on the canvas"):
-            attention_maps(
-                animator, params, random_clip(3, size=size), AnimateOptions(None, steps=1), **given
-            )
+            attention_maps(plan, *given, **asked)
+    shared = plan_run(animator, 3, Options(steps=1))
+    with pytest.raises(ValueError, match="groups of 1 frame, got 4"):
+        attention_maps(shared, *given, frame=0, step=0, points=np.zeros((1, 2)))
 
 
 KEYPOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_knee")
@@ -81,19 +87,16 @@ KEYPOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_k
 @pytest.fixture(scope="module")
 def inspections():
     """The embedded model on two held-out people whose reference is turned and smaller."""
-    animator, params = load_animator("tiny")
-    size = animator.image_size[0]
+    model = load("tiny")
+    size = model.animator.canvas.size[0]
     found = []
     for person in (3, 8):
         misalignment = (np.pi / 3, 0.7, (0.0, 0.0))
         case = make_case(person, size, num_frames=4, misalignment=misalignment)
         clip = calibrate_clip(case.reference, case.motion)
         found.append(
-            inspect_attention(
-                animator, params, case.reference, case.motion, clip, AnimateOptions(steps=1),
-                keypoints=KEYPOINTS, frame=2, step=0,
-            )
-        )  # fmt: skip
+            inspect_attention(model, clip, Options(steps=1), keypoints=KEYPOINTS, frame=2, step=0)
+        )
     return found
 
 
@@ -141,18 +144,14 @@ def test_near_counts_what_lies_within_the_ring(tmp_path):
     ],
 )
 def test_bad_questions(changes, message):
-    animator, params = load_animator("tiny")
     case = make_case(3, 64, num_frames=4)
     clip = calibrate_clip(case.reference, case.motion)
     given = {"keypoints": ("nose",), "frame": 0, "step": 0, **changes}
     with pytest.raises(UserError, match=message):
-        inspect_attention(
-            animator, params, case.reference, case.motion, clip, AnimateOptions(steps=1), **given
-        )
+        inspect_attention(load("tiny"), clip, Options(steps=1), **given)
 
 
 def test_a_body_part_out_of_sight():
-    animator, params = load_animator("tiny")
     case = make_case(3, 64, num_frames=4)
     conf = np.array(case.motion.keypoints.conf)
     conf[:, 1, 9] = 0
@@ -161,6 +160,5 @@ def test_a_body_part_out_of_sight():
     clip = calibrate_clip(case.reference, driving)
     with pytest.raises(UserError, match="left_wrist is not in sight in frame 1"):
         inspect_attention(
-            animator, params, case.reference, driving, clip, AnimateOptions(steps=1),
-            keypoints=("nose", "left_wrist"), frame=1, step=0,
-        )  # fmt: skip
+            load("tiny"), clip, Options(steps=1), keypoints=("nose", "left_wrist"), frame=1, step=0
+        )

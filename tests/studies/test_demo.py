@@ -5,20 +5,22 @@ import numpy as np
 import pytest
 from small_models import SIZE, small_model
 
-from tpc_jax.animators.load import LoadedModel
-from tpc_jax.animators.options import AnimateOptions
+from tpc_jax.animators.load import Model
 from tpc_jax.io.video import read_video
+from tpc_jax.options import Options
 from tpc_jax.studies.demo import run_demo
 
 RUNS = ("aligned", "without_tpc", "with_tpc")
-OPTIONS = AnimateOptions(steps=2)
+OPTIONS = Options(steps=2)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out, steps = tmp_path_factory.mktemp("out") / "demo", []
-    model = LoadedModel(*small_model())
-    report = run_demo(model, out, OPTIONS, num_frames=5, progress=lambda *step: steps.append(step))
+    report = run_demo(
+        Model(*small_model()), out, OPTIONS, num_frames=5,
+        progress=lambda *step: steps.append(step),
+    )  # fmt: skip
     return out, report, steps
 
 

@@ -135,7 +135,9 @@ class DiscoAnimator(TokenAnimator):
         pixels = scene(image, mask, self.canvas)[None]
         person = self.read_pictures(image[None], mask[None])
         latents = jitted(self, "encode")(params, pixels)
-        return Scene(latents[0], jitted(self, "person_tokens")(params, normalise(person))[0])
+        return Scene(
+            latents[0], jitted(self, "person_tokens")(params, normalise(jnp.asarray(person)))[0]
+        )
 
     def read_pictures(
         self,

@@ -15,10 +15,10 @@ import jax
 import numpy as np
 import pytest
 from small_models import random_like, small_model
+from tpc_jax.animators.options import AnimateOptions
 
 from tpc_jax import cli
 from tpc_jax.animators.load import load_animator
-from tpc_jax.animators.options import AnimateOptions
 from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import feature_network
 from tpc_jax.metrics.networks.store import NETWORK, stored_config

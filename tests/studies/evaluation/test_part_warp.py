@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from part_warp import warp_parts
+from tpc_jax.animate import Reference
 
 from tpc_jax._types import Keypoints
-from tpc_jax.animate import Reference
 from tpc_jax.pose.reading import Driving
 from tpc_jax.studies.evaluation.pairs import DrivenPair
 from tpc_jax.studies.people import clip_rng, sample_clip

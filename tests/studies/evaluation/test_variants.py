@@ -1,6 +1,6 @@
 import pytest
-
 from tpc_jax.animators.options import AnimateOptions
+
 from tpc_jax.errors import UserError
 from tpc_jax.studies.evaluation.variants import (
     DESCRIPTIONS,

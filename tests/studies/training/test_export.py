@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_models import small_model
 
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.errors import UserError
 from tpc_jax.studies.training.config import StageConfig, TrainConfig
 from tpc_jax.studies.training.export import CARD_FILE, export_model
@@ -37,7 +37,7 @@ def exported(runs, tmp_path_factory):
 
 
 def test_the_exported_model_loads_and_is_that_model(exported):
-    animator, params = load_animator(exported)
+    animator, params, _ = load(exported)
     assert animator == ANIMATOR
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2**-8), params, PARAMS)
 

@@ -12,8 +12,7 @@ import pytest
 from command_line import command_line
 from small_tokens import small_dreampose
 
-from tpc_jax.animators.dreampose import stored_null_tokens
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.io.images import write_image
 from tpc_jax.model.checkpoint import save_checkpoint
 from tpc_jax.studies.training import dreampose
@@ -66,7 +65,7 @@ def test_what_is_trained_and_what_is_not(trained):
     frozen = [("vae", name) for name in before["vae"] if name != "decoder"]
     for path in [("image_encoder",), *frozen]:
         assert moved(path) == 0.0, path
-    null = stored_null_tokens(small_dreampose()[0].config, after)
+    null = small_dreampose()[0].stored_null_tokens(after)
     np.testing.assert_array_equal(after["context"]["null"], null)
 
 
@@ -139,7 +138,7 @@ def test_the_script_goes_on_from_what_is_trained(person, trained, tmp_path, monk
     }  # fmt: skip
     monkeypatch.setattr(sys, "argv", command_line("finetune_dreampose.py", options))
     finetune_dreampose.main()
-    loaded, restored = load_animator(tmp_path / "out")
+    loaded, restored = load(tmp_path / "out")
     assert loaded == animator
     jax.tree.map(np.testing.assert_array_equal, restored["unet"], trained[1]["unet"])
     with pytest.raises(SystemExit) as stopped:

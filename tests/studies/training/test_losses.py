@@ -8,7 +8,7 @@ import optax
 import pytest
 from small_models import random_params, small_config
 
-from tpc_jax.animators.tiny import TinyAnimator, networks
+from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.sampler.schedule import alphas_cumprod
 from tpc_jax.studies.training.batches import make_batch
 from tpc_jax.studies.training.config import StageConfig, TrainConfig
@@ -40,15 +40,16 @@ class Recorder(TinyAnimator):
         pooled = images.reshape(len(images), 4, 4, 4, 4, 3).mean((2, 4))
         return jnp.concatenate([pooled, pooled[..., :1]], axis=-1)
 
-    def pose_features(self, params, pose):
-        return self.encode(params, pose)
+    def pose(self, params, pictures):
+        return self.encode(params, pictures)
 
-    def reference_features(self, params, latents, timestep=0.0):
-        return (latents.reshape(len(latents), 16, 4),)
+    def features(self, params, reading, encoded, timestep=0.0):
+        return (encoded.reshape(len(encoded), 16, 4),)
 
-    def denoise(self, params, latents, timesteps, references, pose):
+    def predict(self, params, reading, latents, timesteps, references, pose, *, is_guided):
+        assert not is_guided
         self.seen.update(latents=latents, timesteps=timesteps, references=references, pose=pose)
-        return jnp.zeros_like(latents)
+        return (jnp.zeros_like(latents),)
 
 
 @pytest.mark.parametrize("use_motion", [True, False])
@@ -115,12 +116,12 @@ def test_every_window_reads_its_own_person_unless_hidden(batch, use_motion):
 @pytest.fixture(scope="module")
 def gradient():
     """Compiled loss and gradient of the real networks, single pictures without motion."""
-    model = small_config(has_motion=False)
-    params = random_params(model)
+    animator = TinyAnimator(small_config(has_motion=False))
+    params = random_params(animator)
     loss = functools.partial(
         denoiser_loss,
         vae=params.pop("vae"),
-        animator=TinyAnimator(model),
+        animator=animator,
         config=CONFIG,
         use_motion=False,
     )
@@ -158,8 +159,9 @@ def test_hidden_references_teach_the_appearance_encoder_nothing(batch, gradient)
 
 
 def test_a_few_steps_lower_the_autoencoder_loss(batch):
-    loss = functools.partial(vae_loss, network=networks(CONFIG.model)["vae"], config=CONFIG)
-    params = random_params(CONFIG.model)["vae"]
+    animator = TinyAnimator(CONFIG.model)
+    loss = functools.partial(vae_loss, network=animator.networks()["vae"], config=CONFIG)
+    params = random_params(animator)["vae"]
     losses = descend(jax.jit(jax.value_and_grad(loss)), params, batch, num_steps=12)
     assert losses[-1] < 0.9 * losses[0]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-import tpc_jax
+from tpc_jax._version import __version__
 from tpc_jax.animators.tiny import TinyConfig
 from tpc_jax.model import params as P
 from tpc_jax.model.checkpoint import save_checkpoint, to_storage
@@ -47,7 +47,7 @@ def model_card(runs: Path, config: TrainConfig, params: Params) -> str:
     rows = [_stage_row(name, getattr(config, name), runs) for name in _STAGES]
     return f"""# tiny
 
-A small reference-attention animator trained by tpc_jax {tpc_jax.__version__} from nothing, on
+A small reference-attention animator trained by tpc_jax {__version__} from nothing, on
 people drawn by `tpc_jax.studies.people`. It shows that calibration works and lets everything run
 out of the box. It knows drawn people only: real quality needs converted weights.
 

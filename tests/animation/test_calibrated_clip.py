@@ -2,15 +2,17 @@ import jax
 import numpy as np
 import pytest
 from small_cases import exact_case, two_people
-
-from tpc_jax._types import Keypoints
-from tpc_jax.animate import calibrate_clip
-from tpc_jax.errors import UserError
-from tpc_jax.pose.reading import Reference
-from tpc_jax.procrustes.transform import angle_of, scale_of
 from tpc_jax.studies.evaluation.cases import make_case
 
+from tpc_jax._types import Keypoints
+from tpc_jax.calibrated_clip import calibrate_clip
+from tpc_jax.errors import UserError
+from tpc_jax.options import Calibrating
+from tpc_jax.pose.reading import Reference
+from tpc_jax.procrustes.transform import angle_of, scale_of
+
 SIDE = 32
+ALL_POINTS = Calibrating(method="all")
 
 
 @pytest.mark.parametrize("index", [0, 1, 5])
@@ -29,7 +31,7 @@ def test_turning_the_reference_turns_the_fit(method):
     fits = {}
     for angle in (0.0, 1.0):
         reference, driving = exact_case(5, 64, (angle, 0.8, (0.0, 0.0)))
-        fits[angle] = calibrate_clip(reference, driving, method=method).calibration
+        fits[angle] = calibrate_clip(reference, driving, Calibrating(method=method)).calibration
     straight, turned = (np.asarray(angle_of(fits[a].drv_from_ref)) for a in (0.0, 1.0))
     assert np.abs(np.exp(1j * (turned + 1.0 - straight)) - 1).max() < 1e-2
 
@@ -37,16 +39,33 @@ def test_turning_the_reference_turns_the_fit(method):
 def test_calibrated_pictures_lie_on_the_target():
     reference, driving = exact_case(0, 64, (np.pi / 2, 0.8, (0.0, 0.0)))
     clip = calibrate_clip(reference, driving)
-    warped, target = clip.masks[0, 2] > 127, driving.masks[0, 2]
+    assert (clip.num_people, clip.num_frames, clip.size) == (1, 5, (64, 64))
+    images, masks = clip.warped(0)
+    warped, target = masks[2] > 127, driving.masks[0, 2]
     assert (warped & target).sum() / (warped | target).sum() > 0.85
-    error = np.abs(clip.images[0, 2].astype(float) - driving.frames[2])[warped & target]
+    error = np.abs(images[2].astype(float) - driving.frames[2])[warped & target]
     assert error.mean() < 20
-    assert clip.images.shape == (1, 5, 64, 64, 3)
+    assert images.shape == (5, 64, 64, 3)
+
+
+@pytest.mark.parametrize("frames", [[3], [4, 0, 0, 2], list(range(11))])
+def test_pictures_are_those_of_the_frames_asked_for(frames):
+    """Whatever is asked for together, in whichever order, once or twice."""
+    reference, driving = two_people(SIDE, num_frames=11)
+    clip = calibrate_clip(reference, driving, ALL_POINTS)
+    for person in range(2):
+        images, masks = clip.warped(person, np.array(frames))
+        all_images, all_masks = clip.warped(person)
+        np.testing.assert_array_equal(images, all_images[frames])
+        np.testing.assert_array_equal(masks, all_masks[frames])
+        targets = clip.target_masks(person, np.array(frames))
+        np.testing.assert_array_equal(targets, clip.target_masks(person)[frames])
+    assert all_masks.any((1, 2)).all()
 
 
 def test_two_people_are_calibrated_each_by_itself():
     reference, driving = two_people(SIDE)
-    both = calibrate_clip(reference, driving, method="all").calibration
+    both = calibrate_clip(reference, driving, ALL_POINTS).calibration
     for person in range(2):
         alone = calibrate_clip(
             Reference(
@@ -58,7 +77,7 @@ def test_two_people_are_calibrated_each_by_itself():
                 keypoints=driving.keypoints.select([person]),
                 masks=driving.masks[[person]],
             ),
-            method="all",
+            ALL_POINTS,
         ).calibration
         np.testing.assert_allclose(
             both.drv_from_ref.offset[person], alone.drv_from_ref.offset[0], atol=1e-2
@@ -73,9 +92,10 @@ def test_a_person_missing_from_some_frames_borrows_its_fit():
     gappy = driving._replace(keypoints=Keypoints(driving.keypoints.xy, conf))
     clip = calibrate_clip(reference, gappy)
     np.testing.assert_array_equal(clip.calibration.is_filled[0], [True, False, False, True, False])
-    assert not clip.target_masks[0, [0, 3]].any()
-    np.testing.assert_array_equal(clip.images[0, 3], clip.images[0, 2])
-    np.testing.assert_array_equal(clip.images[0, 0], clip.images[0, 1])
+    assert not clip.target_masks(0, np.array([0, 3])).any()
+    images = clip.warped(0).images
+    np.testing.assert_array_equal(images[3], images[2])
+    np.testing.assert_array_equal(images[0], images[1])
 
 
 def test_of_more_reference_people_the_one_at_that_place_is_meant():
@@ -85,16 +105,17 @@ def test_of_more_reference_people_the_one_at_that_place_is_meant():
     xy, conf = driving.keypoints
     shift = np.array([20 - xy[conf > 0][:, 0].mean(), 0.0], np.float32)
     clip = calibrate_clip(
-        reference, driving._replace(keypoints=Keypoints(xy + shift, conf)), method="all"
+        reference, driving._replace(keypoints=Keypoints(xy + shift, conf)), ALL_POINTS
     )
-    np.testing.assert_array_equal(clip.target_masks.any((1, 2, 3)), [False, True])
+    assert [clip.target_masks(person).any() for person in range(2)] == [False, True]
     np.testing.assert_array_equal(clip.calibration.is_filled.all(1), [True, False])
 
 
 def test_masks_that_are_not_given_are_drawn():
     reference, driving = exact_case(1, 64, None)
-    drawn = calibrate_clip(reference, driving._replace(masks=None)).target_masks
-    overlap = (drawn & driving.masks).sum() / (drawn | driving.masks).sum()
+    drawn = calibrate_clip(reference, driving._replace(masks=None)).target_masks(0)
+    masks = driving.masks[0]
+    overlap = (drawn & masks).sum() / (drawn | masks).sum()
     assert overlap > 0.4
 
 

@@ -45,13 +45,16 @@ def measure(step, inputs: StepInputs, repeats: int = 3) -> float:
     return best
 
 
+def _forget() -> None:
+    jit_step.cache_clear()
+    jax.clear_caches()
+
+
 def main(
     frames: int = 16,
     size: int = 512,
     people: int = 1,
     group_size: int = 4,
-    steps: int = 25,
-    guidance_scale: float = 7.5,
     dtype: Literal["bfloat16", "float32"] = "bfloat16",
     measure_time: bool = False,
 ) -> None:
@@ -62,29 +65,25 @@ def main(
         size: Side of the pictures in pixels.
         people: People of the reference.
         group_size: Frames that share one calibrated picture.
-        steps: Denoising steps of a run, for the seconds per frame.
-        guidance_scale: 1 means off.
         dtype: Type to compute in.
         measure_time: Run the step with random numbers and time it.
     """
     animator = MagicAnimateAnimator(MagicAnimateConfig(image_size=(size, size)))
-    limits = attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS
-    base = None
+    limits, base = (attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS), None
     specs = {name: network.spec for name, network in animator.networks().items()}
     params = jax.eval_shape(lambda p: P.cast(p, jnp.dtype(dtype)), specs)
     for routing in ROUTINGS:
         tpc = {"tpc": False} if routing is None else {"routing": routing, "group_size": group_size}
-        options = Options(**tpc, steps=steps, guidance_scale=(guidance_scale,))
-        plan = plan_run(animator, frames, options)
+        plan = plan_run(animator, frames, Options(**tpc))
         inputs = step_inputs(plan, params, people)
         step = jit_step(plan.program)
         cost = count(step.trace(*inputs).jaxpr)
         # XLA counts the body of a loop once, so attention is lowered without its blocks.
         attention.CPU_LOGITS = attention.ACCELERATOR_LOGITS = 1 << 62
-        jit_step.cache_clear(), jax.clear_caches()
+        _forget()
         xla = jit_step(plan.program).lower(*inputs).cost_analysis()["flops"]
         attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS = limits
-        jax.clear_caches()
+        _forget()
         base = base or (xla, cost.flops)
         line = (
             f"{routing or 'no TPC':10} XLA {xla / frames / 1e12:.3f} TFLOP/frame "
@@ -93,7 +92,7 @@ def main(
         )
         if measure_time:
             seconds = measure(step, inputs)
-            line += f", {seconds * steps / frames:.3f} s/frame in {steps} steps"
+            line += f", {seconds * plan.num_steps / frames:.3f} s/frame in {plan.num_steps} steps"
             line += f", {cost.flops / seconds / 1e12:.1f} TFLOP/s"
         print(line, flush=True)
     print(f"parameters {num_bytes(inputs.params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")

@@ -1,6 +1,6 @@
 """Settings files: those of the project mean something to their models, and bad ones say so."""
 
-import inspect
+import functools
 from pathlib import Path
 
 import pytest
@@ -33,11 +33,10 @@ def parsed(monkeypatch, *arguments: str) -> dict:
     """Return what the command `animate` is called with."""
     called = {}
 
+    @functools.wraps(animate)
     def record(**values):
         called.update(values)
 
-    record.__signature__ = inspect.signature(animate)
-    record.__doc__ = animate.__doc__
     monkeypatch.setattr(cli, "animate", record)
     cli.main(["animate", *arguments, *INPUTS])
     return called

@@ -1,8 +1,4 @@
-"""Count what TPC costs, and measure it where there is an accelerator; needs no weights.
-
-python scripts/benchmark.py                    FLOPs per frame of every routing against none
-python scripts/benchmark.py --measure-time        seconds per frame and TFLOP/s as well
-"""
+"""Count the FLOPs of TPC by routing, and time them by --measure-time; needs no weights."""
 
 import time
 from typing import Literal

@@ -11,37 +11,11 @@ import numpy as np
 import tyro
 
 from tpc_jax.conditioning.canvas import Canvas
-from tpc_jax.pose.densepose import BONE_PARTS, SEGMENTS
-from tpc_jax.pose.skeletons import BONES, KEYPOINT_INDEX
 from tpc_jax.studies.datasets.splits import LoadedPair
 from tpc_jax.studies.evaluation.pairs import drawn_pair
 from tpc_jax.studies.evaluation.scores import score_frames
 from tpc_jax.studies.evaluation.truth import true_clip
-
-
-def part_frames(keypoints: np.ndarray) -> dict[int, np.ndarray]:
-    """Return per part id the affine map from the part's own coordinates to pixels."""
-    joint = {name: keypoints[index].astype(float) for name, index in KEYPOINT_INDEX.items()}
-    left, right = (
-        {name: joint[f"{side}_{name}"] for name in ("ear", "shoulder", "hip")}
-        for side in ("left", "right")
-    )
-    middle = {name: (left[name] + right[name]) / 2 for name in left}
-    frames = {}
-    for bone, (start, end) in BONES.items():
-        along = (keypoints[end] - keypoints[start]).astype(float)
-        across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-3)
-        frames |= dict.fromkeys(BONE_PARTS[bone], _affine(along, across, keypoints[start]))
-    width = (left["shoulder"] - right["shoulder"] + left["hip"] - right["hip"]) / 2
-    down = middle["hip"] - middle["shoulder"]
-    frames |= dict.fromkeys(SEGMENTS["torso"], _affine(width, down, middle["shoulder"]))
-    neck = middle["shoulder"] - middle["ear"]
-    frames |= dict.fromkeys(SEGMENTS["head"], _affine(neck[::-1] * [1, -1], neck, middle["ear"]))
-    return frames
-
-
-def _affine(*columns: np.ndarray) -> np.ndarray:
-    return np.vstack([np.stack(columns, axis=1), [0.0, 0.0, 1.0]])
+from tpc_jax.studies.people.coordinates import part_frames
 
 
 def warp_parts(pair: LoadedPair) -> np.ndarray:

@@ -70,8 +70,9 @@ def show_pose(
 def _coordinates(motion: Motion, size: tuple[int, int]):
     if motion.uv is None:
         raise UserError(
-            "this model is driven by DensePose coordinates; give the folder of "
-            "frame_NUMBER_densepose.npy files as --driving, or beside a rendering as --driving-uv"
+            "this model is driven by DensePose coordinates, which the motion lacks; give the "
+            "folder of frame_NUMBER_densepose.npy files as --driving, or beside a rendering as "
+            "--driving-uv; in a data set of videos, as uv/NAME beside them"
         )
     return fit_uv(motion.uv, size)
 

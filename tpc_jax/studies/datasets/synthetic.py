@@ -18,6 +18,7 @@ from tpc_jax.studies.datasets.interface import (
 )
 from tpc_jax.studies.people import Choreography, clip_rng, render_clip, sample_motion, sample_person
 from tpc_jax.studies.people.clip import Clip, sample_visible_scene
+from tpc_jax.studies.people.coordinates import body_coordinates
 
 FPS = Fraction(10)
 MOTION_FRAMES = 24
@@ -51,8 +52,10 @@ class SyntheticPeople(DataSet):
     def read(self, name: str, frames: Sequence[int] | None = None) -> Motion:
         """Render a clip."""
         clip = self._render(name, list(check_frames(name, frames, MOTION_FRAMES)), ALIGNED)
-        keypoints = Keypoints(clip.keypoints[None], clip.conf[None])
-        return Motion(clip.frames, FPS, "rgb", keypoints, clip.mask[None], clip.parts)
+        keypoints = Keypoints(clip.keypoints, clip.conf)
+        uv = body_coordinates(clip.parts, keypoints)
+        people = keypoints.select(np.s_[None])
+        return Motion(clip.frames, FPS, "rgb", people, clip.mask[None], clip.parts, uv=uv)
 
     def reference(self, name: str, frame: int, misalignment: Misalignment = ALIGNED) -> Reference:
         """Render a frame whose person alone is moved; its background stays."""

@@ -3,7 +3,9 @@
 The list names one video per line, relative to itself; a line may name a folder of pictures. Beside
 the folder of a video may lie what is known about it, under the video's own name:
 
-    test/abc.mp4   densepose/abc.mp4   keypoints/abc.json   masks/abc.npz
+    test/abc.mp4   densepose/abc.mp4   keypoints/abc.json   masks/abc.npz   uv/abc
+
+The last one is a folder of DensePose coordinates, one `frame_NUMBER_densepose.npy` per frame.
 
 Neither the published clips nor their official test list are part of this project; their counts
 differ between sources, so none is assumed: the list decides.
@@ -13,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from tpc_jax.errors import UserError
+from tpc_jax.io.uv_files import read_uv
 from tpc_jax.io.video import Video, natural_order, read_video
 from tpc_jax.pose.masks import divide_masks, read_masks
 from tpc_jax.pose.reading import Motion, no_people, read_keypoints, read_motion
@@ -76,7 +80,22 @@ class VideoList(DataSet):
         keypoints = keypoints.select(np.s_[:, chosen])
         masks = None if masks is None else masks[:, chosen]
         parts = None if parts is None else parts[chosen]
-        return Motion(video.frames[chosen], video.fps, "rgb", keypoints, masks, parts)
+        uv = self._coordinates(name, video)
+        return Motion(
+            video.frames[chosen], video.fps, "rgb", keypoints, masks, parts,
+            uv=None if uv is None else uv[chosen],
+        )  # fmt: skip
+
+    def _coordinates(
+        self, name: str, video: Video
+    ) -> Float[np.ndarray, "frames rows columns 2"] | None:
+        path = self._paths[name].parent.parent / "uv" / name
+        if not path.exists():
+            return None
+        uv = read_uv(path)
+        if uv.shape[:3] != video.frames.shape[:3]:
+            raise UserError(f"{path}: differs from {name} in length or size; make it again")
+        return uv
 
     def _video(self, name: str) -> Video:
         if name not in self._paths:

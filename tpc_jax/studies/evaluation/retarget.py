@@ -132,11 +132,11 @@ def retarget_limbs(motion: Motion, reference: Keypoints) -> Motion:
     conf = np.where(is_placed[:, :17], np.asarray(motion.keypoints.conf)[0], 0)
     keypoints = Keypoints(new[None, :, :17].astype(np.float32), conf[None].astype(np.float32))
     if motion.parts is None:
-        return moved._replace(keypoints=keypoints)
+        return moved._replace(keypoints=keypoints, uv=None)
     columns = zip(motion.parts, *layers, strict=True)
     parts = np.stack([_move_parts(part_map, matrices) for part_map, *matrices in columns])
     masks = None if moved.masks is None else moved.masks | (parts > 0)
-    return moved._replace(keypoints=keypoints, parts=parts, masks=masks)
+    return moved._replace(keypoints=keypoints, parts=parts, masks=masks, uv=None)
 
 
 def _common(driving: Keypoints, reference: Keypoints):
@@ -222,7 +222,8 @@ def _moved(motion: Motion, matrices: Float[np.ndarray, "frames 2 3"]) -> Motion:
                 for own in masks
             ]
         )
-    return motion._replace(keypoints=keypoints, parts=parts, masks=masks)
+    # Coordinates stay on the body, but where they would come to lie is not worked out.
+    return motion._replace(keypoints=keypoints, parts=parts, masks=masks, uv=None)
 
 
 def _nearest(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def describe_model(
     except ValueError as error:
         raise UserError(f"{sd15 / 'unet'}: {str(error).splitlines()[0]}") from error
     for source in (spatial, motion):
-        check_positions(unet.motion, source)
+        check_positions(unet, source)
     rows: list[tuple[str, Source, Sequence[Rule]]] = [
         ("vae", autoencoder, VAE),
         ("appearance_encoder", reference, appearance_encoder(config.appearance_encoder)),

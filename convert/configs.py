@@ -276,13 +276,13 @@ def motion_config(settings: Settings, levels: int) -> MotionConfig:
     )
 
 
-def check_positions(config: MotionConfig, motion: Source) -> None:
+def check_positions(config: UNetConfig, motion: Source) -> None:
     """Check stored tables of positions against the ones that the denoiser computes.
 
     Raises:
         UserError: A table has another length or other numbers.
     """
-    rows = config.max_frames
+    rows = config.motion.max_frames if config.motion else 0
     for name, tensor in motion.tensors.items():
         if not name.endswith("pos_encoder.pe"):
             continue

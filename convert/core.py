@@ -126,8 +126,14 @@ def convert_model(conversion: Conversion, out: Path, dtype: str = "float32") -> 
                 return array
 
             arrays = _arrays(conversion, plans, digests)
-            lazy = {path: _lazy(path, *pair, kind, checked) for path, pair in arrays.items()}
-            P.check(Network(None, _specs(conversion)), lazy)
+            lazy = {
+                path: _lazy(path, shape, make, kind, checked)
+                for path, (shape, make) in arrays.items()
+            }
+            for name, network in conversion.networks.items():
+                start = f"{name}."
+                own = {p.removeprefix(start): x for p, x in lazy.items() if p.startswith(start)}
+                P.check(network, own)
             write_model(partial, conversion.config, lazy)
         if faults:
             raise UserError(_listed(faults))
@@ -189,7 +195,9 @@ def _plan_part(part: Part, network: Network) -> tuple[PartPlan, list[str]]:
     return PartPlan(fillings, tuple(ignored)), faults
 
 
-def _arrays(conversion: Conversion, plans: Plans, digests: _Digests) -> dict[str, tuple]:
+def _arrays(
+    conversion: Conversion, plans: Plans, digests: _Digests
+) -> dict[str, tuple[tuple[int, ...], Callable[[], np.ndarray]]]:
     """Return shape and maker of every parameter by its path in the stored model."""
 
     def load(name: str) -> Params:

@@ -65,8 +65,10 @@ def describe_model(
     motion = inputs.source(
         animate, "magicanimate", "temporal_attention", ("temporal_attention", *NETWORK_STEMS)
     )
-    config = _config(inputs, sd15, vae, animate, inference_config)
-    check_positions(config.unet.motion, motion)
+    text_folder = sd15 / "text_encoder"
+    text = text_config(inputs.settings(sd15, "sd15", text_folder / "config.json"))
+    config = _config(inputs, text, sd15, vae, animate, inference_config)
+    check_positions(config.unet, motion)
     rules = {
         "vae": VAE,
         "text_encoder": TEXT,
@@ -79,14 +81,19 @@ def describe_model(
         config={"animator": "magicanimate", **config.to_dict()},
         networks=MagicAnimateAnimator(config).networks(),
         parts=parts,
-        computed={f"context.{EMPTY_PROMPT}": _empty_prompt(config.text_encoder)},
+        computed={f"context.{EMPTY_PROMPT}": _empty_prompt(text)},
         inputs=inputs.files,
         copies=_tokenizer(inputs, sd15),
     )
 
 
 def _config(
-    inputs: Inputs, sd15: Path, vae: Path, animate: Path, inference_config: Path | None
+    inputs: Inputs,
+    text: TextConfig,
+    sd15: Path,
+    vae: Path,
+    animate: Path,
+    inference_config: Path | None,
 ) -> MagicAnimateConfig:
     def settings(root: Path, name: str, folder: str) -> Settings:
         return inputs.settings(root, name, root / folder / "config.json")
@@ -101,12 +108,13 @@ def _config(
         unet=unet_config(spatial, motion=motion, norm_over_frames=True, reads="midup"),
         controlnet=controlnet_config(settings(animate, "magicanimate", "densepose_controlnet")),
         appearance_encoder=unet_config(encoder, reads="midup"),
-        text_encoder=text_config(settings(sd15, "sd15", "text_encoder")),
+        text_encoder=text,
+        context_tokens=text.max_tokens,
         schedule=schedule,
         image_size=(side, side),
     )
-    _check_agreement(config, sd15, animate)
-    return dataclasses.replace(config, context_tokens=config.text_encoder.max_tokens)
+    _check_agreement(config, text, sd15, animate)
+    return config
 
 
 def _video_settings(
@@ -129,16 +137,18 @@ def _video_settings(
         raise UserError(f"{path}: {error}") from error
 
 
-def _check_agreement(config: MagicAnimateConfig, sd15: Path, animate: Path) -> None:
+def _check_agreement(
+    config: MagicAnimateConfig, text: TextConfig, sd15: Path, animate: Path
+) -> None:
     """Check that the networks fit each other."""
     unet = dataclasses.replace(config.unet, motion=None, norm_over_frames=False)
     if config.appearance_encoder != unet:
         raise UserError(f"{animate / 'appearance_encoder'}: not of the layout of {sd15 / 'unet'}")
     if dataclasses.replace(config.controlnet.trunk, reads=unet.reads) != unet:
         raise UserError(f"{animate / 'densepose_controlnet'}: not of the layout of {sd15 / 'unet'}")
-    if config.text_encoder.width != unet.cross_attention_dim:
+    if text.width != unet.cross_attention_dim:
         raise UserError(
-            f"{sd15}: text_encoder has {config.text_encoder.width} features per token where unet "
+            f"{sd15}: text_encoder has {text.width} features per token where unet "
             f"reads {unet.cross_attention_dim}; take both from one download"
         )
     if config.vae.latent_channels != unet.in_channels:

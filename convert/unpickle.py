@@ -9,7 +9,7 @@ import io
 import mmap
 import pickletools
 from collections.abc import Callable, Sized
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import ml_dtypes
 import numpy as np
@@ -133,7 +133,9 @@ class _Machine:
         self.spent = 0
 
     def run(self, file: io.BytesIO | mmap.mmap) -> None:
-        for opcode, argument, _ in pickletools.genops(file):
+        # The types of the module know neither mapped files nor what an argument is.
+        steps: Any = pickletools.genops(cast(Any, file))
+        for opcode, argument, _ in steps:
             self.spent += 1
             if self.spent > MAX_STEPS:
                 raise Refused(f"more than {MAX_STEPS:,} steps")

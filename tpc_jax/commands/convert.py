@@ -188,7 +188,7 @@ _CONVERTERS = (
     *(magicanimate, animateanyone, dreampose, disco),
     *(lpips_vgg, lpips_alex, inception_v3, resnet3d_50, i3d),
 )
-_Model = Union[  # noqa: UP007
+_MODELS: Any = Union[  # noqa: UP007
     tuple(
         Annotated[
             Any,
@@ -200,7 +200,12 @@ _Model = Union[  # noqa: UP007
 
 
 def convert(
-    model: Annotated[_Model, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes],
+    model: Annotated[
+        Any,
+        tyro.conf.arg(constructor=_MODELS),
+        tyro.conf.OmitSubcommandPrefixes,
+        tyro.conf.OmitArgPrefixes,
+    ],
 ) -> None:
     """Convert published weights, of an animator or of a metric's network.
 

@@ -3,10 +3,10 @@
 from fractions import Fraction
 
 import numpy as np
-from tpc_jax.studies.evaluation.cases import make_case
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 from tpc_jax.studies.people import clip_rng, render_clip, sample_motion, sample_person, sample_scene
 
 
@@ -33,7 +33,8 @@ def exact_case(index, size, misalignment, *, num_frames=5, still=2):
 def two_people(size, num_frames=5, misalignment=(0.8, 0.8, (0.0, 0.0))):
     """Put two persons side by side: (reference, driving) twice as wide as high."""
     left, right = (
-        make_case(index, size, num_frames=num_frames, misalignment=misalignment) for index in (0, 3)
+        drawn_pair(index, size, num_frames=num_frames, misalignment=misalignment)
+        for index in (0, 3)
     )
     image = np.concatenate([left.reference.image, right.reference.image], axis=1)
     masks = np.concatenate([_beside(left.reference.masks, 0), _beside(right.reference.masks, 1)])

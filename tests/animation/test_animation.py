@@ -9,7 +9,6 @@ from copier import PATCH, Copier
 from small_cases import two_people
 from small_models import small_model
 from tpc_jax.propagation.propagate import representative_of_frame, representatives
-from tpc_jax.studies.evaluation.cases import make_case
 
 from tpc_jax.animation import animate, canvas_clip, run_plan
 from tpc_jax.animators.cost import blank_clip
@@ -25,6 +24,7 @@ from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.options import Calibrating, Options
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 
 SIDE = 32
 CANVAS, GRID = Canvas((SIDE, SIDE)), (SIDE // PATCH, SIDE // PATCH)
@@ -36,7 +36,7 @@ MISALIGNMENT = (0.9, 0.8, (0.0, 0.0))
 
 @functools.lru_cache
 def case_of(num_frames):
-    case = make_case(3, SIDE, num_frames=num_frames, misalignment=MISALIGNMENT)
+    case = drawn_pair(3, SIDE, num_frames=num_frames, misalignment=MISALIGNMENT)
     return case.reference, case.motion, calibrate_clip(case.reference, case.motion, ALL_POINTS)
 
 

@@ -2,7 +2,6 @@ import jax
 import numpy as np
 import pytest
 from small_cases import exact_case, two_people
-from tpc_jax.studies.evaluation.cases import make_case
 
 from tpc_jax._types import Keypoints
 from tpc_jax.calibrated_clip import calibrate_clip
@@ -10,6 +9,7 @@ from tpc_jax.errors import UserError
 from tpc_jax.options import Calibrating
 from tpc_jax.pose.reading import Reference
 from tpc_jax.procrustes.transform import angle_of, scale_of
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 
 SIDE = 32
 ALL_POINTS = Calibrating(method="all")
@@ -100,7 +100,7 @@ def test_a_person_missing_from_some_frames_borrows_its_fit():
 
 def test_of_more_reference_people_the_one_at_that_place_is_meant():
     reference, _ = two_people(SIDE)
-    driving = make_case(0, SIDE, num_frames=3).motion
+    driving = drawn_pair(0, SIDE, num_frames=3).motion
     # Places are shares of the canvas: 20 of 32 pixels is nearer to 48 of 64 than to 16 of 64.
     xy, conf = driving.keypoints
     shift = np.array([20 - xy[conf > 0][:, 0].mean(), 0.0], np.float32)

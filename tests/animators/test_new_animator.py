@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from copier import Copier
 from small_clips import shape_of_conditions
-from tpc_jax.studies.evaluation.cases import make_case
 
 from tpc_jax.animation import animate, canvas_clip, read_still
 from tpc_jax.animators.cost import estimate_run, step_inputs
@@ -14,6 +13,7 @@ from tpc_jax.animators.plan import plan_run
 from tpc_jax.animators.reading import read_clip
 from tpc_jax.calibrated_clip import calibrate_clip
 from tpc_jax.options import Options
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 
 SIDE, FRAMES = 32, 5
 MODEL = Model(Copier(), {})
@@ -21,7 +21,7 @@ MODEL = Model(Copier(), {})
 
 @pytest.fixture(scope="module")
 def case():
-    case = make_case(3, SIDE, num_frames=FRAMES, misalignment=(0.9, 0.8, (0.0, 0.0)))
+    case = drawn_pair(3, SIDE, num_frames=FRAMES, misalignment=(0.9, 0.8, (0.0, 0.0)))
     return case.reference, case.motion
 
 

@@ -189,7 +189,7 @@ FORBIDDEN = [
     ("tpc_jax/animators/tiny.py", "from convert.rules import Rule"),
     ("tpc_jax/animators/tiny.py", "from tpc_jax.convert.rules import Rule"),
     ("tpc_jax/convert/read.py", "from convert.rules import Rule"),
-    ("tpc_jax/convert/core.py", "from tpc_jax.animate import animate"),
+    ("tpc_jax/convert/core.py", "from tpc_jax.animation import animate"),
     ("tpc_jax/convert/core.py", "from tpc_jax.studies.training import loop"),
     ("tpc_jax/utils.py", "import jax"),
 ]

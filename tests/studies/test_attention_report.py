@@ -5,7 +5,6 @@ import pytest
 from small_animateanyone import SIZE, reference_image, small_animateanyone
 from small_clips import random_clip
 from small_magicanimate import small_magicanimate
-from tpc_jax.studies.evaluation.cases import make_case
 
 from tpc_jax.animators.animateanyone import AnimateAnyoneAnimator
 from tpc_jax.animators.base import ReferenceAttentionAnimator
@@ -22,6 +21,7 @@ from tpc_jax.io.images import read_image
 from tpc_jax.options import Options
 from tpc_jax.studies.attention import Inspection, Look, inspect_attention, near_match
 from tpc_jax.studies.attention import write_inspection as write
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 
 
 def test_readers_by_self_attention_are_told_from_others():
@@ -92,7 +92,7 @@ def inspections():
     found = []
     for person in (3, 8):
         misalignment = (np.pi / 3, 0.7, (0.0, 0.0))
-        case = make_case(person, size, num_frames=4, misalignment=misalignment)
+        case = drawn_pair(person, size, num_frames=4, misalignment=misalignment)
         clip = calibrate_clip(case.reference, case.motion)
         found.append(
             inspect_attention(model, clip, Options(steps=1), keypoints=KEYPOINTS, frame=2, step=0)
@@ -144,7 +144,7 @@ def test_near_counts_what_lies_within_the_ring(tmp_path):
     ],
 )
 def test_bad_questions(changes, message):
-    case = make_case(3, 64, num_frames=4)
+    case = drawn_pair(3, 64, num_frames=4)
     clip = calibrate_clip(case.reference, case.motion)
     given = {"keypoints": ("nose",), "frame": 0, "step": 0, **changes}
     with pytest.raises(UserError, match=message):
@@ -152,7 +152,7 @@ def test_bad_questions(changes, message):
 
 
 def test_a_body_part_out_of_sight():
-    case = make_case(3, 64, num_frames=4)
+    case = drawn_pair(3, 64, num_frames=4)
     conf = np.array(case.motion.keypoints.conf)
     conf[:, 1, 9] = 0
     keypoints = case.motion.keypoints._replace(conf=conf)

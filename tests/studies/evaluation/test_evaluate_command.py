@@ -15,14 +15,15 @@ import jax
 import numpy as np
 import pytest
 from small_models import random_like, small_model
-from tpc_jax.animators.options import AnimateOptions
 
 from tpc_jax import cli
-from tpc_jax.animators.load import load_animator
+from tpc_jax.animators.load import load
 from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import feature_network
 from tpc_jax.metrics.networks.store import NETWORK, stored_config
 from tpc_jax.model.checkpoint import save_checkpoint
+from tpc_jax.options import Options
+from tpc_jax.pose.reading import no_people
 from tpc_jax.studies.datasets import open_dataset, read_split, write_split
 from tpc_jax.studies.datasets.make_split import make_split
 from tpc_jax.studies.datasets.synthetic import SyntheticPeople
@@ -245,16 +246,18 @@ class Unlabelled(SyntheticPeople):
     """The same people, of whom nothing is known but the pictures."""
 
     def read(self, name, frames=None):
-        return super().read(name, frames)._replace(keypoints=None, masks=None)
+        motion = super().read(name, frames)
+        return motion._replace(keypoints=no_people(len(motion.frames)), masks=None)
 
-    def still(self, *args):
-        return super().still(*args)._replace(keypoints=None, masks=None)
+    def reference(self, *args):
+        reference = super().reference(*args)
+        return reference._replace(keypoints=no_people(), masks=reference.masks[:0])
 
 
 def test_pairs_without_keypoints(inputs, tmp_path):
     split = read_split(inputs / "walking.json")
     loaded = LoadedSplit("walking", split, Unlabelled(16))
-    study = Study(load_animator(inputs / "model"), AnimateOptions(steps=1), use_disco=True)
+    study = Study(load(inputs / "model"), Options(steps=1), use_disco=True)
     rows = run_study(study, [Task(loaded, [PLAIN])], tmp_path)
     assert len(rows) == 2
     for row in rows.values():

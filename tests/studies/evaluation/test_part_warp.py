@@ -5,11 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from part_warp import warp_parts
-from tpc_jax.animate import Reference
 
 from tpc_jax._types import Keypoints
-from tpc_jax.pose.reading import Driving
-from tpc_jax.studies.evaluation.pairs import DrivenPair
+from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.studies.datasets.splits import LoadedPair
 from tpc_jax.studies.people import clip_rng, sample_clip
 
 
@@ -23,16 +22,16 @@ def test_a_shifted_person_is_copied(shift):
         return np.roll(array, (y, x), axis=(1, 2))
 
     xy, conf = clip.keypoints + np.float32(shift), clip.conf
-    driving = Driving(
-        moved(clip.frames), Fraction(10), "densepose", Keypoints(xy[:, None], conf[:, None]),
+    motion = Motion(
+        moved(clip.frames), Fraction(10), "densepose", Keypoints(xy[None], conf[None]),
         masks=moved(clip.mask)[None], parts=moved(clip.parts),
     )  # fmt: skip
     reference = Reference(clip.frames[0], Keypoints(clip.keypoints, conf), clip.mask)
-    person = driving.masks[0]
-    inner = person & (driving.parts > 0)
+    person = motion.masks[0]
+    inner = person & (motion.parts > 0)
     assert inner.sum() > 100
-    warped = warp_parts(DrivenPair(reference, driving))
-    difference = np.abs(warped.astype(int) - driving.frames)
+    warped = warp_parts(LoadedPair(reference, motion))
+    difference = np.abs(warped.astype(int) - motion.frames)
     assert np.median(difference[inner]) == 0
     assert np.quantile(difference[inner], 0.95) <= 2
-    np.testing.assert_array_equal(warped[~person], driving.frames[~person])
+    np.testing.assert_array_equal(warped[~person], motion.frames[~person])

@@ -1,7 +1,7 @@
 import pytest
-from tpc_jax.animators.options import AnimateOptions
 
 from tpc_jax.errors import UserError
+from tpc_jax.options import Options
 from tpc_jax.studies.evaluation.variants import (
     DESCRIPTIONS,
     METHODS,
@@ -28,13 +28,14 @@ def test_everything_is_combined_with_what_it_applies_to():
 
 
 def test_options_of_variants():
-    shared = AnimateOptions(steps=3, seed=7, routing="open", group_size=9)
+    shared = Options(steps=3, seed=7, routing="open", group_size=9)
     plain = Variant("none").options(shared)
-    assert (plain.routing, plain.steps, plain.seed) == (None, 3, 7)
+    assert (plain.tpc, plain.steps, plain.seed) == (False, 3, 7)
     # Variants without calibration share one program with each other.
     assert plain == Variant("retarget").options(shared)
     full = Variant("lts", "affine", "first:8", "union").options(shared)
-    assert (full.routing, full.policy, full.group_size) == ("union", "first", 8)
+    assert full.tpc
+    assert (full.routing, full.propagation, full.group_size) == ("union", "first", 8)
     assert Variant("retarget+lts", "affine", "off", "union").fit_method == "lts"
     assert Variant("face", "affine", "off", "union").fit_method == "face"
     assert Variant("pose-shift").fit_method is None

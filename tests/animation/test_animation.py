@@ -8,7 +8,6 @@ import pytest
 from copier import PATCH, Copier
 from small_cases import two_people
 from small_models import small_model
-from tpc_jax.propagation.propagate import representative_of_frame, representatives
 
 from tpc_jax.animation import animate, canvas_clip, run_plan
 from tpc_jax.animators.cost import blank_clip
@@ -24,6 +23,7 @@ from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.options import Calibrating, Options
+from tpc_jax.propagation import representatives
 from tpc_jax.studies.evaluation.pairs import drawn_pair
 
 SIDE = 32
@@ -49,7 +49,7 @@ def copy(num_frames=5, **options):
 def sources(num_frames, group_size, *, seed=0, step=1, policy="random"):
     """The frame whose calibrated picture each frame shows at the last step, which decides."""
     chosen = representatives(jax.random.key(seed), step, num_frames, group_size, policy)
-    return np.asarray(representative_of_frame(chosen, num_frames, group_size))
+    return np.asarray(chosen)[np.arange(num_frames) // group_size]
 
 
 def composites(num_frames):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from tpc_jax.studies.datasets.splits import load_pair
 from tpc_jax.studies.datasets.synthetic import SyntheticPeople
 from tpc_jax.studies.evaluation.pairs import (
     MOST_FRAMES,
     drawn_pair,
     held_out_pair,
-    read_pair,
     without_parts,
 )
 
@@ -15,16 +15,16 @@ SIZE = 32
 
 def test_a_person_is_determined_by_its_number():
     first, again, other = (drawn_pair(index, SIZE, num_frames=3) for index in (4, 4, 5))
-    np.testing.assert_array_equal(first.driving.frames, again.driving.frames)
+    np.testing.assert_array_equal(first.motion.frames, again.motion.frames)
     np.testing.assert_array_equal(first.reference.image, again.reference.image)
-    assert (first.driving.frames != other.driving.frames).mean() > 0.3
+    assert (first.motion.frames != other.motion.frames).mean() > 0.3
 
 
 def test_only_the_reference_is_misaligned():
     aligned = drawn_pair(4, 64, num_frames=3)
     turned = drawn_pair(4, 64, num_frames=3, misalignment=(np.pi / 2, 0.5, (0.0, 0.0)))
-    np.testing.assert_array_equal(turned.driving.frames, aligned.driving.frames)
-    np.testing.assert_array_equal(turned.driving.masks, aligned.driving.masks)
+    np.testing.assert_array_equal(turned.motion.frames, aligned.motion.frames)
+    np.testing.assert_array_equal(turned.motion.masks, aligned.motion.masks)
     # A turn by 90 degrees at half the size about the middle of the canvas.
     middle = 31.5
     before, after = (pair.reference.keypoints.xy[0] - middle for pair in (aligned, turned))
@@ -39,20 +39,20 @@ def test_only_the_reference_is_misaligned():
 
 def test_a_pair_of_a_split_is_the_person_drawn_by_number():
     drawn = drawn_pair(2, SIZE, num_frames=3, misalignment=(np.pi / 6, 0.8, (0.0, 0.0)), seed=5)
-    pair = read_pair(SyntheticPeople(SIZE, 9, 5), held_out_pair(2, 3, 30.0, 0.8))
+    pair = load_pair(SyntheticPeople(SIZE, 9, 5), held_out_pair(2, 3, 30.0, 0.8))
     np.testing.assert_array_equal(pair.reference.image, drawn.reference.image)
-    np.testing.assert_array_equal(pair.driving.frames, drawn.driving.frames)
-    np.testing.assert_array_equal(pair.driving.keypoints.xy, drawn.driving.keypoints.xy)
+    np.testing.assert_array_equal(pair.motion.frames, drawn.motion.frames)
+    np.testing.assert_array_equal(pair.motion.keypoints.xy, drawn.motion.keypoints.xy)
 
 
 def test_the_motion_is_exact():
-    driving = drawn_pair(1, SIZE, num_frames=4).driving
-    assert driving.keypoints.xy.shape == (4, 1, 17, 2)
-    assert (driving.parts > 0)[~driving.masks[0]].mean() < 0.05
-    assert driving.kind == "densepose"
-    alone = without_parts(driving)
+    motion = drawn_pair(1, SIZE, num_frames=4).motion
+    assert motion.keypoints.xy.shape == (1, 4, 17, 2)
+    assert (motion.parts > 0)[~motion.masks[0]].mean() < 0.05
+    assert motion.kind == "rgb"
+    alone = without_parts(motion)
     assert alone.parts is None
-    assert alone.kind == "openpose"
+    assert alone.uv is None
 
 
 @pytest.mark.parametrize("num_frames", [0, MOST_FRAMES + 1])
@@ -63,11 +63,11 @@ def test_motions_have_a_length(num_frames):
 
 def test_lower_resolution_takes_detail_and_keeps_everything_else():
     data = SyntheticPeople(64, 3)
-    whole, low = (read_pair(data, held_out_pair(2, 1, resolution=x)) for x in (1.0, 0.4))
+    whole, low = (load_pair(data, held_out_pair(2, 1, resolution=x)) for x in (1.0, 0.4))
     assert low.reference.image.shape == whole.reference.image.shape
     np.testing.assert_array_equal(low.reference.masks, whole.reference.masks)
     np.testing.assert_array_equal(low.reference.keypoints.xy, whole.reference.keypoints.xy)
-    np.testing.assert_array_equal(low.driving.frames, whole.driving.frames)
+    np.testing.assert_array_equal(low.motion.frames, whole.motion.frames)
 
     def detail(image):
         return np.abs(np.diff(image.astype(float), axis=1)).mean()

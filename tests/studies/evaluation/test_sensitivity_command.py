@@ -110,5 +110,5 @@ def test_numbers_out_of_range_end_as_one_line(model, tmp_path, capsys, change):
         cli.main(["sensitivity", *(str(x) for n, v in options.items() for x in (f"--{n}", v))])
     assert stop.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("tpc-jax: --clips must be at least 2, --frames in 2...23 and --steps")
+    assert error.startswith(("tpc-jax: --clips must be at least 2 and", "tpc-jax: --steps"))
     assert list(tmp_path.iterdir()) == []

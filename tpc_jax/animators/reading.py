@@ -81,8 +81,8 @@ def read_clip(
         params: The model's parameters.
         reading: What the animator's `read_reference` returned.
         clip: The pictures.
-        coverage: Share of the tokens to make room for where routing hides the rest; None counts
-            them, which needs numbers.
+        coverage: Share of the pictures that a person covers, to make room for where routing hides
+            the rest; None counts what is visible, which needs numbers.
     """
     animator = plan.animator
     pose = _in_chunks(
@@ -154,13 +154,16 @@ def _visible(
     plan: Plan, clip: CanvasClip, calibrated: list, coverage: float | None
 ) -> tuple[Visible | None, ...]:
     """Return what every reader may read; None where it reads nothing."""
-    readers, bits = plan.animator.readers, {}
+    readers, bits, shares = plan.animator.readers, {}, None
+    if coverage is not None:
+        # Of the reference `masked` shows the background alone.
+        shares = (1 - coverage if plan.routing == "masked" else 1.0), coverage
     for grid in readers:
         if grid is not None and grid not in bits:
             masks = (clip.target_masks, calibrated, clip.reference_masks[:, None])
             target, warped, reference = (_cells(plan.animator, m, grid) for m in masks)
             seen = visibility(plan.routing, target, warped, reference[:, 0])
-            bits[grid] = visible_keys(seen, coverage)
+            bits[grid] = visible_keys(seen, shares)
     return tuple(None if grid is None else bits[grid] for grid in readers)
 
 

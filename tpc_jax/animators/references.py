@@ -40,23 +40,26 @@ class Visible(NamedTuple):
     calibrated: Keys
 
 
-def visible_keys(seen: Visibility, coverage: float | None = None) -> Visible:
+def visible_keys(seen: Visibility, shares: tuple[float, float] | None = None) -> Visible:
     """Leave out the keys that nobody may read: in a masked routing more than half of them.
 
     Args:
         seen: Who may read what.
-        coverage: Share of the tokens to make room for; None counts them.
+        shares: Shares of the tokens of the reference and of the calibrated pictures to make room
+            for; None counts them.
     """
-    parts = (_visible(bits, coverage) for bits in (seen.reference, seen.calibrated))
-    return Visible(seen.queries, *parts)
+    reference, calibrated = shares or (None, None)
+    return Visible(
+        seen.queries, _visible(seen.reference, reference), _visible(seen.calibrated, calibrated)
+    )
 
 
-def _visible(bits: UInt32[Array, "*pictures tokens"], coverage: float | None) -> Keys:
+def _visible(bits: UInt32[Array, "*pictures tokens"], share: float | None) -> Keys:
     tokens = bits.shape[-1]
-    if coverage is None:
+    if share is None:
         most = int((np.asarray(bits) != 0).sum(-1).max(initial=0))
     else:
-        most = math.ceil(coverage * tokens)
+        most = math.ceil(share * tokens)
     places = jnp.argsort(bits == 0, axis=-1, stable=True)[..., : num_keys(most, tokens)]
     return Keys(places.astype(jnp.int32), jnp.take_along_axis(bits, places, axis=-1))
 

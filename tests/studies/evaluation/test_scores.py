@@ -69,11 +69,11 @@ def test_what_is_not_known_is_left_out():
     assert score_frames(noisy()[:1], Truth(FRAMES[:1], None, None, None)).keys() == {
         *("mae", "psnr", "ssim")
     }
-    xy = np.full((3, 1, 17, 2), 8.0, np.float32)
-    xy[:, 0, :5, 0] += np.arange(5)
-    seen = Keypoints(xy, np.ones((3, 1, 17), np.float32))
+    xy = np.full((1, 3, 17, 2), 8.0, np.float32)
+    xy[0, :, :5, 0] += np.arange(5)
+    seen = Keypoints(xy, np.ones((1, 3, 17), np.float32))
     assert "face_psnr" in score_frames(noisy(), Truth(FRAMES, MASKS, seen, None))
-    hidden = Keypoints(xy, np.zeros((3, 1, 17), np.float32))
+    hidden = Keypoints(xy, np.zeros((1, 3, 17), np.float32))
     assert "face_psnr" not in score_frames(noisy(), Truth(FRAMES, MASKS, hidden, None))
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from tpc_jax import __version__
+from tpc_jax._version import __version__
 from tpc_jax.convert.folders import describe
 from tpc_jax.convert.read import Source, Tensor
 from tpc_jax.convert.rules import Rule, Target, misfits, resolve, transform

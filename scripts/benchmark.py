@@ -4,45 +4,20 @@ python scripts/benchmark.py                    FLOPs per frame of every routing 
 python scripts/benchmark.py --measure-time        seconds per frame and TFLOP/s as well
 """
 
-import time
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import tyro
+from _benchmark_step import measure, xla_flops
 
-from tpc_jax.animators.cost import StepInputs, count, num_bytes, step_inputs
+from tpc_jax.animators.cost import count, step_inputs
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
 from tpc_jax.animators.plan import plan_run
 from tpc_jax.animators.run import jit_step
-from tpc_jax.model import attention
+from tpc_jax.conditioning.masks import ROUTINGS
 from tpc_jax.model import params as P
 from tpc_jax.options import Options
-
-ROUTINGS = (None, "open", "masked", "union", "replace", "composite")
-
-
-def random_like(tree):
-    """Return small random numbers in the given shapes; integers and bits are ones."""
-
-    def fill(x):
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            return jnp.ones(x.shape, x.dtype)
-        return 0.02 * jax.random.normal(jax.random.key(0), x.shape, x.dtype)
-
-    return jax.jit(lambda: jax.tree.map(fill, tree))()
-
-
-def measure(step, inputs: StepInputs, repeats: int = 3) -> float:
-    """Return the seconds of one step, the best of a few."""
-    params, conditions, state = random_like((inputs.params, inputs.conditions, inputs.state))
-    key, best = jax.random.key(0), float("inf")
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        state = step(params, conditions, key, inputs.scales, state, inputs.row)
-        jax.block_until_ready(state)
-        best = min(best, time.perf_counter() - began)
-    return best
 
 
 def main(
@@ -68,23 +43,19 @@ def main(
         measure_time: Run the step with random numbers and time it.
     """
     animator = MagicAnimateAnimator(MagicAnimateConfig(image_size=(size, size)))
-    limits = attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS
     base = None
     specs = {name: network.spec for name, network in animator.networks().items()}
     params = jax.eval_shape(lambda p: P.cast(p, jnp.dtype(dtype)), specs)
     for routing in ROUTINGS:
-        tpc = {"tpc": False} if routing is None else {"routing": routing, "group_size": group_size}
-        options = Options(**tpc, steps=steps, guidance_scale=(guidance_scale,))
+        options = Options(
+            routing is not None, routing or "auto", group_size,
+            steps=steps, guidance_scale=(guidance_scale,),
+        )  # fmt: skip
         plan = plan_run(animator, frames, options)
         inputs = step_inputs(plan, params, people)
         step = jit_step(plan.program)
         cost = count(step.trace(*inputs).jaxpr)
-        # XLA counts the body of a loop once, so attention is lowered without its blocks.
-        attention.CPU_LOGITS = attention.ACCELERATOR_LOGITS = 1 << 62
-        jit_step.cache_clear(), jax.clear_caches()
-        xla = jit_step(plan.program).lower(*inputs).cost_analysis()["flops"]
-        attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS = limits
-        jax.clear_caches()
+        xla = xla_flops(plan.program, inputs)
         base = base or (xla, cost.flops)
         line = (
             f"{routing or 'no TPC':10} XLA {xla / frames / 1e12:.3f} TFLOP/frame "
@@ -96,7 +67,7 @@ def main(
             line += f", {seconds * steps / frames:.3f} s/frame in {steps} steps"
             line += f", {cost.flops / seconds / 1e12:.1f} TFLOP/s"
         print(line, flush=True)
-    print(f"parameters {num_bytes(inputs.params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
+    print(f"parameters {P.num_bytes(params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def _picture_bytes(animator: Animator, specs: Params) -> int:
 
     def encode(params):
         reading = animator.read_reference(params, image, mask)
-        picture = animator.read_pictures(image, mask)[None] / np.float32(255)
+        picture = jnp.asarray(animator.read_pictures(image, mask)[None] / np.float32(255))
         kept = animator.encode_pictures(params, picture)
         return kept if animator.encodes_every_step else animator.features(params, reading, kept, 0)
 

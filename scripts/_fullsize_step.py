@@ -44,8 +44,8 @@ def denoise(folder: Path, dtype: str, shape: tuple[int, int, int]) -> None:
     routing = "masked" if "masked" in animator.routings else "auto"
     plan = plan_run(animator, frames, Options(routing=routing, steps=1))
     conditions = read_clip(plan, params, animator.read_reference(params, picture, mask), clip)
-    for latents in sample(plan, params, conditions, start_latents(plan, conditions)):
-        values = np.asarray(latents, np.float32)
+    (latents,) = sample(plan, params, conditions, start_latents(plan, conditions))
+    values = np.asarray(latents, np.float32)
     print(f"latents {values.shape}, standard deviation {values.std():.3f}")
     if not np.isfinite(values).all():
         sys.exit("the step made numbers that are not finite")

@@ -11,11 +11,10 @@ from tpc_jax.animators.cost import StepInputs, count, num_bytes, step_inputs
 from tpc_jax.animators.magicanimate import MagicAnimateAnimator, MagicAnimateConfig
 from tpc_jax.animators.plan import plan_run
 from tpc_jax.animators.run import jit_step
+from tpc_jax.conditioning.masks import ROUTINGS
 from tpc_jax.model import attention
 from tpc_jax.model import params as P
 from tpc_jax.options import Options
-
-ROUTINGS = (None, "open", "masked", "union", "replace", "composite")
 
 
 def random_like(tree):
@@ -69,15 +68,15 @@ def main(
     specs = {name: network.spec for name, network in animator.networks().items()}
     params = jax.eval_shape(lambda p: P.cast(p, jnp.dtype(dtype)), specs)
     for routing in ROUTINGS:
-        tpc = {"tpc": False} if routing is None else {"routing": routing, "group_size": group_size}
-        plan = plan_run(animator, frames, Options(**tpc))
+        options = Options(tpc=bool(routing), routing=routing or "auto", group_size=group_size)
+        plan = plan_run(animator, frames, options)
         inputs = step_inputs(plan, params, people)
         step = jit_step(plan.program)
         cost = count(step.trace(*inputs).jaxpr)
         # XLA counts the body of a loop once, so attention is lowered without its blocks.
         attention.CPU_LOGITS = attention.ACCELERATOR_LOGITS = 1 << 62
         _forget()
-        xla = jit_step(plan.program).lower(*inputs).cost_analysis()["flops"]
+        xla = (jit_step(plan.program).lower(*inputs).cost_analysis() or {})["flops"]
         attention.CPU_LOGITS, attention.ACCELERATOR_LOGITS = limits
         _forget()
         base = base or (xla, cost.flops)
@@ -91,7 +90,7 @@ def main(
             line += f", {seconds * plan.num_steps / frames:.3f} s/frame in {plan.num_steps} steps"
             line += f", {cost.flops / seconds / 1e12:.1f} TFLOP/s"
         print(line, flush=True)
-    print(f"parameters {num_bytes(inputs.params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
+    print(f"parameters {num_bytes(params) / 2**30:.2f} GiB, {jax.devices()[0].device_kind}")
 
 
 if __name__ == "__main__":

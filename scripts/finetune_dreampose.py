@@ -14,7 +14,7 @@ from tpc_jax.errors import UserError
 
 def main() -> None:
     """Read the inputs, train both stages and store the model."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="folder of the converted model")
     parser.add_argument("--pictures", type=Path, required=True, help="a picture, folder or video")
     parser.add_argument("--poses", type=Path, required=True, help="DensePose coordinates (npy)")

@@ -23,7 +23,7 @@ GIB = 2**30
 
 def main() -> None:
     """Run one stage, or all of them in a temporary folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", choices=MODELS, default="magicanimate")
     parser.add_argument("--folder", type=Path, help="where to work; about 22 GB must be free")
     parser.add_argument("--dtype", default="float32", help="type of storage and of the step")

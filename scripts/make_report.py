@@ -6,7 +6,9 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
+from tpc_jax.animators.load import load
 from tpc_jax.errors import UserError
+from tpc_jax.options import Options
 from tpc_jax.studies.evaluation.command import load_splits
 from tpc_jax.studies.evaluation.networks import FeatureMetrics
 from tpc_jax.studies.evaluation.results_page import (

@@ -85,9 +85,10 @@ def _picture_bytes(animator: Animator, specs: Params) -> int:
 
     def encode(params):
         reading = animator.read_reference(params, image, mask)
-        picture = animator.read_pictures(image, mask)[None] / np.float32(255)
+        picture = jnp.asarray(animator.read_pictures(image, mask)[None] / np.float32(255))
         kept = animator.encode_pictures(params, picture)
-        return kept if animator.encodes_every_step else animator.features(params, reading, kept, 0)
+        at_every_step = animator.encodes_every_step
+        return kept if at_every_step else animator.features(params, reading, kept, 0.0)
 
     return P.num_bytes(jax.eval_shape(encode, half))
 

@@ -21,19 +21,24 @@ from tpc_jax.studies.people.coordinates import part_frames
 def warp_parts(pair: LoadedPair) -> np.ndarray:
     """Return the true frames with the person replaced by copies of the reference's parts."""
     image, motion, out = pair.reference.image, pair.motion, pair.motion.frames.copy()
-    source = part_frames(pair.reference.keypoints.xy[0])
+    if motion.parts is None or motion.masks is None:
+        raise ValueError("pair must have a motion with parts and masks")
+    source = part_frames(np.asarray(pair.reference.keypoints.xy[0]))
     person = pair.reference.masks[0]
     average = image[person].mean(0).astype(np.uint8)
-    columns = (out, motion.keypoints.xy[0], motion.parts, motion.masks[0])
+    columns = (out, np.asarray(motion.keypoints.xy[0]), motion.parts, motion.masks[0])
     for picture, xy, parts, mask in zip(*columns, strict=True):
-        places = np.full((*mask.shape, 2), -1.0, np.float32)
+        places = np.full((2, *mask.shape), -1.0, np.float32)
         nearest = _spread(parts)
         for part, frame in part_frames(xy).items():
             y, x = np.nonzero(mask & (nearest == part))
             there = source[part] @ np.linalg.pinv(frame) @ np.stack([x, y, np.ones_like(x)])
-            places[y, x] = there[:2].T
-        copied = cv2.remap(image, places, None, cv2.INTER_LINEAR)
-        is_seen = cv2.remap(person.astype(np.float32), places, None, cv2.INTER_LINEAR) > 0.5
+            places[:, y, x] = there[:2]
+        copied, share = (
+            cv2.remap(x, places[0], places[1], cv2.INTER_LINEAR)
+            for x in (image, person.astype(np.float32))
+        )
+        is_seen = share > 0.5
         picture[mask] = np.where(is_seen[..., None], copied, average)[mask]
     return out
 

@@ -101,7 +101,7 @@ def run_plan(
 
 def read_still(model: Model, reference: Reference) -> Reading:
     """Return what a model reads of the whole reference and of its prompt."""
-    mask = reference.masks.any(0)
+    mask = np.any(reference.masks, axis=0)
     return model.animator.read_reference(model.params, reference.image, mask, model.prompt)
 
 
@@ -115,21 +115,21 @@ def canvas_clip(
         ValueError: There is nothing calibrated although the plan needs it.
     """
     animator, canvas = plan.animator, plan.animator.canvas
-    if calibrated is None and plan.needs_calibration:
-        raise ValueError("calibrated must be given unless routing is None and nothing is blended")
-    still_mask, num_people = reference.masks.any(0), len(reference.masks)
+    if plan.needs_calibration:
+        _needed(calibrated)
+    still_mask, num_people = np.any(reference.masks, axis=0), len(reference.masks)
     background = None
     if plan.facts.is_pasted:
         background = canvas.pictures(empty_background(reference.image, still_mask))
 
     def warped(person, frames):
-        images, masks = calibrated.warped(person, frames)
+        images, masks = _needed(calibrated).warped(person, frames)
         return animator.read_pictures(images, masks), canvas.masks(masks)
 
     targets = np.zeros((num_people, len(motion.frames), *canvas.size), np.uint8)
     if plan.facts.hides or plan.blend_background:
         for person, frame in np.ndindex(targets.shape[:2]):
-            mask = calibrated.target_masks(person, np.array([frame]))
+            mask = _needed(calibrated).target_masks(person, np.array([frame]))
             targets[person, frame] = canvas.masks(mask)[0]
     return CanvasClip(
         animator.read_pictures(reference.image, still_mask),
@@ -139,6 +139,12 @@ def canvas_clip(
         warped,
         targets,
     )
+
+
+def _needed(calibrated: CalibratedClip | None) -> CalibratedClip:
+    if calibrated is None:
+        raise ValueError("calibrated must be given unless routing is None and nothing is blended")
+    return calibrated
 
 
 def _blend(animator: Animator, frames, reference: Reference, clip: CanvasClip):

@@ -68,19 +68,12 @@ class CalibratedClip(NamedTuple):
         """Height and width of the driving frames."""
         return self.motion.frames.shape[1:3]
 
-    def warped(
-        self, person: int, frames: Frames | None = None
-    ) -> tuple[
-        UInt8[np.ndarray, "frames height width 3"], UInt8[np.ndarray, "frames height width"]
-    ]:
+    def warped(self, person: int, frames: Frames | None = None) -> Warped:
         """Return the reference and a person's mask warped onto driving frames.
 
         Args:
             person: Number of the person in the reference.
             frames: Which frames; all if left out.
-
-        Returns:
-            Pictures, and coverage 0...255.
         """
         frames = np.arange(self.num_frames) if frames is None else frames
         image = self.reference.image.astype(np.float32) / np.float32(255)

@@ -78,11 +78,12 @@ class SystemConfig(Config):
             raise ValueError(f"image_size must be multiples of {cell}, got {self.image_size}")
 
 
+@dataclasses.dataclass(frozen=True)
 class Animator(abc.ABC):
     """One system: its networks and how it conditions them.
 
-    Subclasses are frozen dataclasses with a field `config`. `features` and `predict` and what they
-    read are all that a new system must define; the rest has defaults.
+    Subclasses are frozen dataclasses that give `config` its type. `features` and `predict` and what
+    they read are all that a new system must define; the rest has defaults.
 
     Attributes:
         config: Sizes and defaults.
@@ -255,7 +256,7 @@ class Animator(abc.ABC):
         """Return the pictures, nominally in [-1, 1], of latents."""
         return self._bind("vae", params).decode(latents)
 
-    def _bind(self, name: str, params: Params):
+    def _bind(self, name: str, params: Params) -> Any:
         return P.bind(self.networks()[name], params[name])
 
 

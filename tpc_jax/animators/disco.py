@@ -5,6 +5,8 @@ Source: DisCo `config/ref_attn_clip_combine_controlnet/net.py`; with temporal mo
 """
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -86,7 +88,8 @@ def combine(residuals: Sequence[Residuals], scales: Sequence[float]) -> Residual
     """Return the sum of several ControlNets' residuals, each with its factor."""
     pairs = list(zip(residuals, scales, strict=True))
     return tuple(
-        sum(scale * own[index] for own, scale in pairs) for index in range(len(residuals[0]))
+        functools.reduce(operator.add, (scale * own[index] for own, scale in pairs))
+        for index in range(len(residuals[0]))
     )
 
 
@@ -104,7 +107,7 @@ class DiscoAnimator(TokenAnimator):
     def networks(self) -> dict[str, Network]:
         """Describe the networks; "context" holds the tokens of the unconditional prediction."""
         config = self.config
-        shape = (config.image_encoder.num_tokens, config.unet.cross_attention_dim)
+        shape = (config.image_encoder.num_tokens, config.unet.context_width)
         return {
             "vae": P.abstract(VAE, config.vae),
             "unet": P.abstract(UNet, config.unet),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.animators.base import Reading
+from tpc_jax.animators.base import Reading, ReferenceAttentionAnimator
 from tpc_jax.animators.plan import Plan, Program
 from tpc_jax.animators.reading import CanvasClip, read_clip
 from tpc_jax.animators.references import ClipReferences, Keys
@@ -45,7 +45,7 @@ def attention_maps(
 
     Raises:
         ValueError: There is no such frame or step, or a point lies outside the canvas; or frames
-            share calibrated pictures.
+            share calibrated pictures, or the animator is of another kind.
     """
     program, size = plan.program, plan.animator.canvas.size
     shares = (points + 0.5) / size[::-1]
@@ -72,6 +72,9 @@ def attention_maps(
 @functools.lru_cache
 def _jit_look(program: Program, frame: int, shares):
     """Compile the first window that holds a frame, up to the weights of a few points."""
+    animator = program.animator
+    if not isinstance(animator, ReferenceAttentionAnimator):
+        raise ValueError(f"animator must read by self-attention, got {type(animator).__name__}")
     windows = program.windows.frames
     window = windows[(windows == frame).any(axis=1).argmax()]
 
@@ -79,7 +82,7 @@ def _jit_look(program: Program, frame: int, shares):
         frames = jnp.asarray(window)
         read = window_reader(program, params, conditions, key, row)
         timesteps = jnp.asarray(row.timestep, jnp.float32)[None]
-        return program.animator.attention_weights(
+        return animator.attention_weights(
             params, conditions.reading, latents[frames][None], timesteps, read(frames),
             pose_of(conditions, frames)[None],
             image=int((window == frame).argmax()), points=np.array(shares),

@@ -101,9 +101,7 @@ class MagicAnimateAnimator(ReferenceAttentionAnimator):
             "unet": P.abstract(UNet, config.unet),
             "controlnet": P.abstract(ControlNet, config.controlnet),
             "appearance_encoder": P.abstract(AppearanceEncoder, config.appearance_encoder),
-            CONTEXT: stored_array(
-                EMPTY_PROMPT, config.context_tokens, config.unet.cross_attention_dim
-            ),
+            CONTEXT: stored_array(EMPTY_PROMPT, config.context_tokens, config.unet.context_width),
         }
         if config.text_encoder is not None:
             described["text_encoder"] = P.abstract(TextEncoder, config.text_encoder)

@@ -18,6 +18,7 @@ from tpc_jax.animators.references import ClipReferences, Visible, visible_keys
 from tpc_jax.conditioning.composite import paste
 from tpc_jax.conditioning.masks import pool, visibility
 from tpc_jax.model.params import Params, num_bytes
+from tpc_jax.options import Routing
 
 _PICTURES_AT_ONCE = 16
 # Fewer pictures at once where they are large: an autoencoder takes about 1 kB per pixel.
@@ -96,13 +97,13 @@ def read_clip(
     if plan.routing is not None:
         per_frame, masks = _calibrated(plan, params, reading, clip)
         if plan.facts.hides:
-            visible = _visible(plan, clip, masks, coverage)
+            visible = _visible(animator, plan.routing, clip, masks, coverage)
     references = ClipReferences(shared, per_frame, visible)
     return ClipConditions(reading, references, with_neighbours(pose, animator.pose_reach))
 
 
 def _calibrated(plan: Plan, params: Params, reading: Reading, clip: CanvasClip):
-    """Return the encoded pictures of each person, or of all pasted, and where the people are."""
+    """Return each person's encoded pictures, and their masks; or those of all pasted, no masks."""
     animator, frames = plan.animator, plan.program.stored_frames
     people = range(len(clip.reference_masks))
     count = len(frames) * (1 if plan.facts.is_pasted else len(people))
@@ -115,7 +116,7 @@ def _calibrated(plan: Plan, params: Params, reading: Reading, clip: CanvasClip):
         return encode(params, reading, clip.background, images, masks)
 
     if plan.facts.is_pasted:
-        return (_in_chunks(animator, len(frames), pasted),), None
+        return (_in_chunks(animator, len(frames), pasted),), []
     encode = _encoder(animator, keeps)
     all_masks = []
 
@@ -151,18 +152,22 @@ def keeps_features(
 
 
 def _visible(
-    plan: Plan, clip: CanvasClip, calibrated: list, coverage: float | None
+    animator: Animator,
+    routing: Routing,
+    clip: CanvasClip,
+    calibrated: list,
+    coverage: float | None,
 ) -> tuple[Visible | None, ...]:
     """Return what every reader may read; None where it reads nothing."""
-    readers, bits, shares = plan.animator.readers, {}, None
+    readers, bits, shares = animator.readers, {}, None
     if coverage is not None:
         # Of the reference `masked` shows the background alone.
-        shares = (1 - coverage if plan.routing == "masked" else 1.0), coverage
+        shares = (1 - coverage if routing == "masked" else 1.0), coverage
     for grid in readers:
         if grid is not None and grid not in bits:
             masks = (clip.target_masks, calibrated, clip.reference_masks[:, None])
-            target, warped, reference = (_cells(plan.animator, m, grid) for m in masks)
-            seen = visibility(plan.routing, target, warped, reference[:, 0])
+            target, warped, reference = (_cells(animator, m, grid) for m in masks)
+            seen = visibility(routing, target, warped, reference[:, 0])
             bits[grid] = visible_keys(seen, shares)
     return tuple(None if grid is None else bits[grid] for grid in readers)
 

@@ -148,8 +148,9 @@ def window_references(
     layers = []
     for index, seen in enumerate(references.visible):
         parts = []
-        if shared is not None and shared[index] is not None:
-            parts.append(_part(shared[index][:1], seen and _expand(seen.reference)))
+        still = None if shared is None else shared[index]
+        if still is not None:
+            parts.append(_part(still[:1], seen and _expand(seen.reference)))
         own = features[index]
         if own is not None:
             for person, tokens in enumerate(jnp.split(own, people)):

@@ -117,7 +117,8 @@ def window_reader(
 
     # Whatever all windows read is encoded once.
     shared = None if references.shared is None else encode(references.shared)
-    drawn = representatives(key, row.step, program.num_frames, program.group_size, program.policy)
+    step = jnp.asarray(row.step)
+    drawn = representatives(key, step, program.num_frames, program.group_size, program.policy)
     chosen = drawn // program.stride
 
     def read(frames):

@@ -30,7 +30,7 @@ class TokenAnimator(Animator):
     routings: ClassVar[tuple[Routing, ...]] = ("open", "replace")
 
     @property
-    def readers(self) -> tuple[tuple[int, int] | None, ...]:
+    def readers(self) -> tuple[tuple[int, int]]:
         """One reader, the context: a row of tokens."""
         return ((1, self.config.image_encoder.num_tokens),)
 
@@ -43,8 +43,13 @@ def frame_context(
     Args:
         references: The only reader's references.
         num_frames: Frames of a window.
+
+    Raises:
+        ValueError: There is nothing to read.
     """
     (read,) = references
+    if read is None:
+        raise ValueError("references must hold tokens for the only reader, got None")
     batch = len(read.tokens[0])
     parts = [
         picture_of_each(tokens, batch * num_frames, read.picture_of_frame) for tokens in read.tokens

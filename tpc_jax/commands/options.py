@@ -9,12 +9,12 @@ from tpc_jax.options import MotionKind
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
-    """A reference picture and a motion."""
+class GivenInputs:
+    """A reference picture and a motion, or neither for a built-in misaligned person."""
 
-    reference: Path
+    reference: Path | None = None
     """Picture of the person."""
-    driving: Path
+    driving: Path | None = None
     """Motion: a DensePose or skeleton rendering, or any video with --driving-keypoints (mp4, gif,
     folder of pictures, npz); or a folder of DensePose coordinates (npy)."""
     reference_keypoints: Path | None = None
@@ -30,18 +30,19 @@ class Inputs:
     driving_kind: MotionKind | Literal["auto"] = "auto"
     """What the motion shows."""
 
-
-@dataclasses.dataclass(frozen=True)
-class GivenInputs(Inputs):
-    """A reference picture and a motion, or neither for a built-in misaligned person."""
-
-    reference: Path | None = None
-    driving: Path | None = None
-
     def __post_init__(self):
         """Check that both are given, or neither."""
         if (self.reference is None) != (self.driving is None):
             raise UserError("give both --reference and --driving, or neither for a built-in person")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs(GivenInputs):
+    """A reference picture and a motion."""
+
+    # Fields of their own, or they would inherit the default.
+    reference: Path = dataclasses.field()
+    driving: Path = dataclasses.field()
 
 
 @dataclasses.dataclass(frozen=True)

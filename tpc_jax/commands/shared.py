@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-from tpc_jax.commands.options import Inputs, ModelChoice
+from tpc_jax.commands.options import GivenInputs, ModelChoice
 from tpc_jax.errors import UserError
 
 
-def read_inputs(inputs: Inputs):
-    """Read the reference and the motion."""
+def read_inputs(inputs: GivenInputs):
+    """Read the reference and the motion.
+
+    Raises:
+        UserError: They are not given, or a file cannot be read or does not fit.
+    """
     from tpc_jax.pose.reading import read_motion, read_reference
 
+    if inputs.reference is None or inputs.driving is None:
+        raise UserError("a reference and a motion are needed; give --reference and --driving")
     reference = read_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
     motion = read_motion(
         inputs.driving,
@@ -71,7 +77,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def step_bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+def step_bar(name: str, total: int) -> Iterator[Callable[[int], object]]:
     """Show a bar; yields the function to call after each step."""
     with tqdm(total=total, desc=name, unit="step") as bar:
         yield lambda step: bar.update()

@@ -54,7 +54,8 @@ def centre_pixels(
     rows = resize_weights(height, size[0], "bicubic")[top : top + side]
     columns = resize_weights(width, size[1], "bicubic")[left : left + side]
     rows, columns = rows.astype(np.float32), columns.astype(np.float32)
-    return normalise(resample(255.0 * images, rows, columns, _levels) / 255.0)
+    levels = jnp.asarray(resample(255.0 * images, rows, columns, _levels))
+    return normalise(levels / 255.0)
 
 
 def _levels(pixels):

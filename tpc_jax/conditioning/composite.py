@@ -74,7 +74,7 @@ def blend_background(
 
     Source: TPC's released `animation.py` (`use_pad`); its masks of several people are joined here.
     """
-    inside = [widen(mask)[..., None] for mask in masks.any(0)]
+    inside = [widen(mask)[..., None] for mask in np.any(masks, axis=0)]
     return np.where(np.stack(inside), frames, reference)
 
 

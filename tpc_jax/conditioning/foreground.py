@@ -30,7 +30,7 @@ def foreground(
     rows, columns = (
         torch_cubic_weights(length, side).astype(np.float32) for length in pixels.shape[-3:-1]
     )
-    resized = resample(pixels, rows, columns)
+    resized = np.asarray(resample(pixels, rows, columns))
     mask = _soft(masks, (side, side), "bicubic")
     return resized * mask + MEAN * (1 - mask)
 

@@ -33,7 +33,7 @@ def resize(
         resize_weights(length, new_length, method, antialias).astype(np.float32)
         for length, new_length in zip((height, width), new_size, strict=True)
     )
-    return resample(jnp.asarray(images, jnp.float32), rows, columns)
+    return jnp.asarray(resample(jnp.asarray(images, jnp.float32), rows, columns))
 
 
 def central_square(

@@ -108,6 +108,17 @@ class UNetConfig(Config):
         if self.temporal and not self.norm_over_frames:
             raise ValueError("temporal needs norm_over_frames True")
 
+    @property
+    def context_width(self) -> int:
+        """Width of the context tokens.
+
+        Raises:
+            ValueError: No context is read.
+        """
+        if self.cross_attention_dim is None:
+            raise ValueError("cross_attention_dim must be the width of the context, got None")
+        return self.cross_attention_dim
+
 
 @dataclasses.dataclass(frozen=True)
 class ControlNetConfig(Config):

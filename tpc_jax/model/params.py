@@ -20,11 +20,11 @@ class Network(NamedTuple):
     """A network without its numbers.
 
     Attributes:
-        graphdef: Static structure; hashable.
+        graphdef: Static structure; hashable. None for arrays that are no network's.
         spec: Nested dict of `jax.ShapeDtypeStruct`, the parameters it wants.
     """
 
-    graphdef: nnx.GraphDef
+    graphdef: nnx.GraphDef | None
     spec: Params
 
 
@@ -51,8 +51,10 @@ def initialize(make: Callable[..., nnx.Module], *args: Any, key: jax.Array) -> P
     return nnx.to_pure_dict(nnx.state(make(*args, rngs=nnx.Rngs(key))))
 
 
-def bind(network: Network, params: Params) -> nnx.Module:
+def bind(network: Network, params: Params) -> Any:
     """Return the network with these parameters, ready to be called; cheap under jit.
+
+    A description does not say of which class the module is, so neither does the type.
 
     Raises:
         ValueError: Names or shapes differ from what the network wants.

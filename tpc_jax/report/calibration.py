@@ -51,7 +51,8 @@ def overlay_frames(
     reference, shape = clip.reference.keypoints, clip.keypoints.xy.shape
     ref_xy = jnp.broadcast_to(jnp.asarray(reference.xy)[:, None], shape)
     warped = np.asarray(apply(clip.calibration.drv_from_ref, ref_xy))
-    drawn = (np.asarray(reference.conf) > 0)[:, None] & (clip.keypoints.conf > 0)
+    xy, subset = np.asarray(clip.keypoints.xy), np.asarray(clip.calibration.subset)
+    drawn = (np.asarray(reference.conf) > 0)[:, None] & (np.asarray(clip.keypoints.conf) > 0)
     frames = []
     for index, frame in enumerate(clip.motion.frames):
         for person in range(clip.num_people):
@@ -59,9 +60,9 @@ def overlay_frames(
                 frame,
                 masks[person, index],
                 warped[person, index],
-                clip.keypoints.xy[person, index],
+                xy[person, index],
                 drawn[person, index],
-                clip.calibration.subset[person, index],
+                subset[person, index],
             )
         frames.append(frame)
     return np.stack(frames)

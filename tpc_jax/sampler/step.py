@@ -44,7 +44,7 @@ def linear_step(state: State, row: Table, prediction: Float[Array, "*shape"]) ->
     """
     known = jnp.concatenate([prediction[None], state.history])
     combined = jnp.tensordot(row.weights, known, axes=1, precision="highest")
-    return State(row.keep * state.latents + row.gain * combined, known[:-1])
+    return State(state.latents * row.keep + combined * row.gain, known[:-1])
 
 
 def guide(

@@ -145,7 +145,7 @@ def _pictures(plan: Plan, clip: CanvasClip, frame: int) -> dict[str, np.ndarray]
     if plan.routing is None:
         return read
     layers = [clip.calibrated(n, np.array([frame])) for n in range(len(clip.reference_masks))]
-    if plan.facts.is_pasted:
+    if clip.background is not None:
         images, masks = (np.stack(column) for column in zip(*layers, strict=True))
         layers = (clip.background, images, masks)
         pasted = paste(*(jnp.asarray(from_uint8(layer)) for layer in layers))

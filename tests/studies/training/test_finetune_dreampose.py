@@ -138,7 +138,7 @@ def test_the_script_goes_on_from_what_is_trained(person, trained, tmp_path, monk
     }  # fmt: skip
     monkeypatch.setattr(sys, "argv", command_line("finetune_dreampose.py", options))
     finetune_dreampose.main()
-    loaded, restored = load(tmp_path / "out")
+    loaded, restored, _ = load(tmp_path / "out")
     assert loaded == animator
     jax.tree.map(np.testing.assert_array_equal, restored["unet"], trained[1]["unet"])
     with pytest.raises(SystemExit) as stopped:

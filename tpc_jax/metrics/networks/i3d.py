@@ -100,9 +100,9 @@ class I3D(nnx.Module):
                 layer = Unit3D(width, channels, (size,) * 3, (stride,) * 3, rngs=rngs)
                 width = channels
             elif name.startswith("Mixed"):
-                widths = tuple(shrunk(channels, shrink) for channels in spec)
-                layer = MixedBlock(width, widths, rngs=rngs)
-                width = widths[0] + widths[2] + widths[4] + widths[5]
+                b0, b1a, b1b, b2a, b2b, b3b = (shrunk(channels, shrink) for channels in spec)
+                layer = MixedBlock(width, (b0, b1a, b1b, b2a, b2b, b3b), rngs=rngs)
+                width = b0 + b1b + b2b + b3b
             else:
                 continue
             setattr(self, name, layer)

@@ -1,7 +1,7 @@
 """Inception V3 as FID uses it: TensorFlow's network of 2015, up to its pooled features."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -22,7 +22,8 @@ class _Unit(NamedTuple):
 
 
 # A branch is a chain of convolutions and pools; a tuple within it forks into parallel ends.
-_Step = _Unit | str | tuple[_Unit, ...]
+_Pool = Literal["average", "max", "max stride 2"]
+_Step = _Unit | _Pool | tuple[_Unit, ...]
 _Branch = tuple[_Step, ...]
 _HALVING_POOL: _Branch = ("max stride 2",)
 
@@ -67,7 +68,7 @@ def _block_c(inner: int) -> tuple[_Branch, ...]:
     )
 
 
-def _block_e(pool: str) -> tuple[_Branch, ...]:
+def _block_e(pool: _Pool) -> tuple[_Branch, ...]:
     fork = (_unit("branch3x3_2a", 384, 1, 3), _unit("branch3x3_2b", 384, 3, 1))
     double_fork = (_unit("branch3x3dbl_3a", 384, 1, 3), _unit("branch3x3dbl_3b", 384, 3, 1))
     return (
@@ -126,7 +127,7 @@ class Mixed(nnx.Module):
             for step in branch:
                 if isinstance(step, str):
                     continue
-                ends = step if isinstance(step[0], tuple) else (step,)
+                ends = (step,) if isinstance(step, _Unit) else step
                 for name, channels, kernel, stride in ends:
                     border = [(k // 2, k // 2) if stride == 1 else (0, 0) for k in kernel]
                     unit = ConvNorm(
@@ -152,10 +153,10 @@ class Mixed(nnx.Module):
                 x = max_pool(x, (3, 3), (1, 1), [(1, 1), (1, 1)])
             elif step == "max stride 2":
                 x = max_pool(x, (3, 3), (2, 2))
-            elif isinstance(step[0], tuple):
-                x = jnp.concatenate([getattr(self, end.name)(x) for end in step], axis=-1)
-            else:
+            elif isinstance(step, _Unit):
                 x = getattr(self, step.name)(x)
+            else:
+                x = jnp.concatenate([getattr(self, end.name)(x) for end in step], axis=-1)
         return x
 
 

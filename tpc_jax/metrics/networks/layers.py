@@ -4,6 +4,7 @@ Every `shrink` divides the published channel counts: tests run whole networks at
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +79,8 @@ def max_pool(
     padding: Sequence[tuple[int, int]] | None = None,
 ) -> Float[Array, "batch *space2 channels"]:
     """Take the maximum of windows; a border never wins, incomplete windows at the end are cut."""
-    pads = padding or [(0, 0)] * len(window)
+    # Flax's types know only borders with a name.
+    pads: Any = padding or [(0, 0)] * len(window)
     return nnx.max_pool(x, window, strides=strides, padding=pads)
 
 
@@ -99,6 +101,6 @@ def zero_bordered_max_pool(
 
 def inner_average_pool(x: Float[Array, "images h w c"]) -> Float[Array, "images h w c"]:
     """Average 3x3 windows at stride 1 over those of their pixels that lie inside the picture."""
-    return nnx.avg_pool(
-        x, (3, 3), strides=(1, 1), padding=((1, 1), (1, 1)), count_include_pad=False
-    )
+    # Flax's types know only borders with a name.
+    pads: Any = ((1, 1), (1, 1))
+    return nnx.avg_pool(x, (3, 3), strides=(1, 1), padding=pads, count_include_pad=False)

@@ -21,7 +21,7 @@ class _Conv(NamedTuple):
     """One convolution with bias and rectifier.
 
     Attributes:
-        index: Its number among the layers of torchvision's `features`.
+        number: Its place among the layers of torchvision's `features`.
         channels: Output channels.
         size: Side of the kernel.
         stride: Step of the kernel.
@@ -30,7 +30,7 @@ class _Conv(NamedTuple):
         is_compared: Whether the distance looks at its output.
     """
 
-    index: int
+    number: int
     channels: int
     size: int = 3
     stride: int = 1
@@ -71,7 +71,7 @@ class LPIPS(nnx.Module):
         width = 3
         for spec in self.table:
             channels, kernel = shrunk(spec.channels, shrink), (spec.size, spec.size)
-            self.features[str(spec.index)] = convolution(
+            self.features[str(spec.number)] = convolution(
                 *(width, channels, kernel),
                 stride=spec.stride,
                 padding=spec.padding,
@@ -91,7 +91,7 @@ class LPIPS(nnx.Module):
         for spec in self.table:
             if spec.pool:
                 x = max_pool(x, (spec.pool, spec.pool), (2, 2))
-            x = jax.nn.relu(self.features[str(spec.index)](x))
+            x = jax.nn.relu(self.features[str(spec.number)](x))
             if spec.is_compared:
                 compared.append(x)
         return compared

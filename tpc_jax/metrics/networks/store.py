@@ -44,7 +44,7 @@ def load_feature_network(folder: Path, wanted: FeatureNetwork | None = None) -> 
     """
     config = read_config(folder)
     name, shrink = config.get(_KIND), config.get(_SHRINK)
-    known = get_args(FeatureNetwork)
+    known: tuple[FeatureNetwork, ...] = get_args(FeatureNetwork)
     if name not in known or not isinstance(shrink, int) or shrink < 1:
         raise UserError(
             f"{folder}: is no feature network of {', '.join(known)}; make one with "

@@ -20,7 +20,7 @@ def body_coordinates(
         parts: DensePose part ids.
         keypoints: The person `[frames 17]` in pixels.
     """
-    uv = np.zeros((*parts.shape, 2), np.float32)
+    uv: np.ndarray = np.zeros((*parts.shape, 2), np.float32)
     for out, ids, xy in zip(uv, parts, np.asarray(keypoints.xy), strict=True):
         for part, frame in part_frames(xy).items():
             y, x = np.nonzero(ids == part)

@@ -178,10 +178,9 @@ def denoiser_loss(
     params = {**frozen, **trained}
     latents = _sampled(animator, params["vae"], batch.target, target_range, sample_key)
     latents = jax.lax.stop_gradient(latents)
-    context = animator.picture_tokens(
-        params, batch.reference.astype(jnp.float32) / 255 * batch.has_picture
-    )
-    pose = animator.pose({}, batch.pose)
+    unit = jnp.asarray(batch.reference, jnp.float32) / 255
+    context = animator.picture_tokens(params, unit * batch.has_picture)
+    pose = animator.pose({}, jnp.asarray(batch.pose))
     pose = jnp.tile(pose, (1, 1, 1, animator.config.num_poses)) * batch.has_pose
     count = animator.config.schedule.num_train_timesteps
     timesteps = jax.random.randint(time_key, (len(latents),), 0, count)

@@ -4,7 +4,7 @@ import csv
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ def make_optimizer(stage: StageConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), rule)
 
 
-def _kernels(params: Params):
+def _kernels(params: optax.Params):
     """Say which arrays are matrices from inputs to outputs; those of convolutions are flattened."""
 
     def axes(array):
@@ -117,10 +117,11 @@ def _make_step(optimizer, stage: StageConfig, loss_function: LossFunction):
             state.params, batch, jax.random.fold_in(key, step)
         )
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, updates)
+        # Optax gives back what it took, which its types do not say.
+        params = cast(Params, optax.apply_updates(state.params, updates))
         # The average starts short, so that early checkpoints are not mostly initial values.
         decay = jnp.minimum(stage.ema_decay, (1.0 + step) / (10.0 + step))
-        ema = optax.incremental_update(params, state.ema, 1.0 - decay)
+        ema = cast(Params, optax.incremental_update(params, state.ema, 1.0 - decay))
         return TrainState(params, ema, optimizer_state), loss
 
     return jax.jit(step_function, donate_argnums=0)

@@ -59,7 +59,7 @@ def denoiser_loss(
     encode = jax.vmap(lambda images: animator.encode({"vae": vae}, images))
     latents = jax.lax.stop_gradient(encode(to_model_range(batch.frames)))
     reference = jax.lax.stop_gradient(encode(to_model_range(batch.reference)[:, None])[:, 0])
-    pose = animator.pose(params, batch.pose.reshape(-1, *batch.pose.shape[2:]))
+    pose = animator.pose(params, jnp.asarray(batch.pose).reshape(-1, *batch.pose.shape[2:]))
     pose = pose.reshape(clips, frames, *pose.shape[1:])
 
     time_key, noise_key = jax.random.split(key)
@@ -114,7 +114,7 @@ def _weights(mask, foreground_weight: float):
     return weight / jnp.mean(weight)
 
 
-def _shrink(mask, size: tuple[int, int]):
+def _shrink(mask, size: tuple[int, ...]):
     """Average a mask over the cells of a smaller grid."""
     clips, frames, height, width = mask.shape
     cells = mask.reshape(clips, frames, size[0], height // size[0], size[1], width // size[1])

@@ -192,7 +192,9 @@ def clip_loss(network, batch: ClipBatch) -> Float[Array, ""]:
     return entropy.mean() + 40 * _mean_error(steps, batch.steps, batch.is_seen)
 
 
-def _mean_error(pred: Array, target: Array, counts: Array) -> Float[Array, ""]:
+def _mean_error(
+    pred: Array, target: Array | np.ndarray, counts: Array | np.ndarray
+) -> Float[Array, ""]:
     error = jnp.mean(jnp.abs(pred - target), axis=-1)
     return jnp.sum(error * counts) / jnp.maximum(jnp.sum(counts), 1)
 

@@ -13,7 +13,6 @@ import pytest
 from small_published import MOTION, TEXT, UNET
 
 from tpc_jax.animators.load import load
-from tpc_jax.animators.magicanimate import networks
 from tpc_jax.cli import main
 from tpc_jax.convert import core
 from tpc_jax.model import params as P
@@ -33,7 +32,7 @@ def arguments(download, out, *more):
 def load_whole(folder):
     """Return a stored model with its text encoder, which loading to animate leaves out."""
     animator, loaded, _ = load(folder)
-    params = load_params(folder, networks(animator.config))
+    params = load_params(folder, animator.networks())
     assert loaded.keys() == params.keys() - {"text_encoder"}
     return animator, params
 
@@ -51,7 +50,7 @@ def test_the_model_loads_with_all_parameters(converted, expected):
     assert flat.keys() == {*expected, "context.empty_prompt"}
     for path, array in expected.items():
         np.testing.assert_array_equal(flat[path], array, err_msg=path)
-    assert animator.config.image_size == 64
+    assert animator.config.image_size == (64, 64)
     assert animator.config.unet.norm_over_frames
     assert animator.config.schedule.beta_start == 0.001
     assert (converted / "tokenizer/merges.txt").read_text() == "#version: 0.2\n"

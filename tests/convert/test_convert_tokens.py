@@ -59,9 +59,9 @@ def test_dreampose(downloads, tmp_path, capsys):
     assert animator.config.unet.in_channels == 14
     assert animator.config.num_poses == 5
     assert animator.config.adapter.num_pooled == POOLED
-    assert animator.image_size == (64, 32)
-    assert animator.schedule.sampler == "plms"
-    assert not animator.schedule.set_alpha_to_one
+    assert animator.config.image_size == (64, 32)
+    assert animator.config.schedule.sampler == "plms"
+    assert not animator.config.schedule.set_alpha_to_one
     assert np.abs(params["context"]["null"]).max() > 0.1
     report = json.loads((out / "conversion.json").read_text())
     ignored = report["networks"]["image_encoder"]["ignored"]
@@ -111,8 +111,8 @@ def test_disco(downloads, tmp_path, recipe, scale):
     out = tmp_path / "model"
     main(disco_line(root, out, "--recipe", recipe))
     animator, params, _ = load(out)
-    assert animator.guidance_scale == scale
-    assert animator.schedule.sampler == "ddim"
+    assert animator.config.guidance_scale == (scale,)
+    assert animator.config.schedule.sampler == "ddim"
     assert animator.config.pose_controlnet.condition_channels == SMALL.condition_widths
     assert animator.config.background_controlnet.condition_channels is None
     assert (np.abs(params["context"]["null"]).max() > 0) == (recipe == "cfg")
@@ -155,7 +155,7 @@ def test_disco_with_temporal_module(downloads, tmp_path):
     main(line)
     animator, params, _ = load(tmp_path / "out")
     assert animator.config.unet.temporal
-    assert animator.window_length == 16
+    assert animator.config.window_length == 16
     assert len(P.flatten(params["unet"])) == 686 + 22 * 4 + 16 * 5
     report = json.loads((tmp_path / "out/conversion.json").read_text())
     ignored = report["networks"]["unet"]["ignored"]

@@ -53,9 +53,9 @@ def test_every_animator_has_its_tasks():
 def test_the_files_mean_something_to_their_models(path, monkeypatch):
     system, task = path.parent.name, path.stem
     called = parsed(monkeypatch, "--settings", str(path))
-    model = called["choice"].model
+    model = called["loading"].model
     assert model == (EMBEDDED if system == "tiny" else f"models/{system}")
-    plan = plan_run(MODELS[system]()[0], 5, called["options"])
+    plan = plan_run(MODELS[system]()[0], 5, called["denoising"])
     assert (plan.routing is None) == (task == "as_published")
     assert "as_published" not in task or plan.habits == plan.animator.habits
 
@@ -70,7 +70,7 @@ def test_options_on_the_line_win(monkeypatch, tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text('group_size = 8\nguidance_scale = [8.0, 3.0]\ntpc = false\nmethod = "face"\n')
     called = parsed(monkeypatch, f"--settings={path}", "--group-size", "2")
-    assert called["options"] == Options(tpc=False, group_size=2, guidance_scale=(8.0, 3.0))
+    assert called["denoising"] == Options(tpc=False, group_size=2, guidance_scale=(8.0, 3.0))
     assert called["calibrating"] == Calibrating("face")
 
 

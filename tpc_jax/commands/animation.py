@@ -48,8 +48,8 @@ def calibrate(
 def animate(
     inputs: Annotated[Inputs, tyro.conf.OmitArgPrefixes],
     calibrating: Annotated[Calibrating, tyro.conf.OmitArgPrefixes],
-    options: Annotated[Options, tyro.conf.OmitArgPrefixes],
-    choice: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes],
+    denoising: Annotated[Options, tyro.conf.OmitArgPrefixes],
+    loading: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes],
     out: Path,
     compare: bool = False,
 ) -> None:
@@ -58,8 +58,8 @@ def animate(
     Args:
         inputs: A reference picture and a motion.
         calibrating: How the reference is fitted.
-        options: How the clip is denoised.
-        choice: Which model animates.
+        denoising: How the clip is denoised.
+        loading: Which model animates.
         out: Video to write, mp4 or gif.
         compare: Write reference, pose, result without and result with TPC side by side.
     """
@@ -73,15 +73,15 @@ def animate(
     from tpc_jax.io.video import write_video
     from tpc_jax.report.sheets import enlarge, side_by_side
 
-    if compare and not options.tpc:
+    if compare and not denoising.tpc:
         raise UserError("--compare shows both results; leave out --no-tpc")
     with stage("reading"):
         reference, motion = read_inputs(inputs)
-        model = load_model(choice)
+        model = load_model(loading)
     animator, num_people = model.animator, len(reference.masks)
     # Made before anything is computed: a motion of the wrong kind ends here.
     pose = pose_pictures(motion, animator.canvas, animator.pose_kind, max(1, num_people))
-    plan = plan_run(animator, len(motion.frames), options)
+    plan = plan_run(animator, len(motion.frames), denoising)
     clip = None
     if plan.needs_calibration:
         with stage("calibrating"):
@@ -94,20 +94,20 @@ def animate(
 
     video = run("denoising", plan)
     if compare:
-        without = plan_run(animator, len(motion.frames), dataclasses.replace(options, tpc=False))
+        without = plan_run(animator, len(motion.frames), dataclasses.replace(denoising, tpc=False))
         plain = run("denoising without TPC", without)
         still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
-        pose = show_pose(pose[np.arange(len(video)) // options.interpolate])
+        pose = show_pose(pose[np.arange(len(video)) // denoising.interpolate])
         video = side_by_side([still, pose, plain, video])
-    write_video(out, enlarge(video), motion.fps * options.interpolate)
+    write_video(out, enlarge(video), motion.fps * denoising.interpolate)
     print(f"wrote {out}")
 
 
 def inspect_attention(
     inputs: Annotated[GivenInputs, tyro.conf.OmitArgPrefixes],
     calibrating: Annotated[Calibrating, tyro.conf.OmitArgPrefixes],
-    options: Annotated[Options, tyro.conf.OmitArgPrefixes],
-    choice: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes],
+    denoising: Annotated[Options, tyro.conf.OmitArgPrefixes],
+    loading: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes],
     out: Path = Path("attention.png"),
     keypoints: tuple[str, ...] = ("left_shoulder", "right_wrist", "left_knee"),
     frame: int = 0,
@@ -119,8 +119,8 @@ def inspect_attention(
         inputs: A reference picture and a motion; a built-in misaligned person if both are left
             out.
         calibrating: How the reference is fitted.
-        options: How the clip is denoised; each frame reads its own calibrated picture.
-        choice: Which model animates; one that reads its reference by self-attention.
+        denoising: How the clip is denoised; each frame reads its own calibrated picture.
+        loading: Which model animates; one that reads its reference by self-attention.
         out: Picture to write.
         keypoints: COCO names of the body parts.
         frame: Number of the frame, from 0.
@@ -131,12 +131,12 @@ def inspect_attention(
     from tpc_jax.studies import attention
     from tpc_jax.studies.demo import demo_pair
 
-    if not options.tpc:
+    if not denoising.tpc:
         raise UserError("both runs are shown; leave out --no-tpc")
     with stage("reading"):
-        model = load_model(choice)
+        model = load_model(loading)
         if not isinstance(model.animator, ReferenceAttentionAnimator):
-            raise UserError(f"{choice.model}: does not read its reference by self-attention")
+            raise UserError(f"{loading.model}: does not read its reference by self-attention")
         if inputs.reference is None:
             reference, motion = demo_pair(model.animator.canvas.size)
         else:
@@ -145,7 +145,7 @@ def inspect_attention(
         clip = calibrate_clip(reference, motion, calibrating)
     with stage("looking"):
         inspection = attention.inspect_attention(
-            model, clip, options, keypoints=keypoints, frame=frame, step=step
+            model, clip, denoising, keypoints=keypoints, frame=frame, step=step
         )
         attention.write_inspection(out, inspection)
     without = attention.near_match(inspection.without_tpc)

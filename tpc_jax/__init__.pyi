@@ -19,7 +19,7 @@ from .procrustes.solve import (
     solve_translation_scale,
 )
 from .procrustes.subsets import fit_trimmed, search_subset
-from .procrustes.transform import apply, compose, invert
+from .procrustes.transform import apply, compose, from_matrix, invert, to_matrix
 from .propagation import representatives
 from .warp.warp import composite, warp_image, warp_mask
 
@@ -47,6 +47,7 @@ __all__ = [
     "compose",
     "composite",
     "fit_trimmed",
+    "from_matrix",
     "invert",
     "load",
     "read_motion",
@@ -58,6 +59,7 @@ __all__ = [
     "solve_similarity",
     "solve_similarity_svd",
     "solve_translation_scale",
+    "to_matrix",
     "warp_image",
     "warp_mask",
     "write_video",

@@ -7,9 +7,15 @@ from tpc_jax.conditioning.pose_maps import (
     PART_COLORS,
     draw_skeleton_lines,
     part_pictures,
-    skeleton_picture,
 )
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX, LIMBS
+
+
+def drawn_skeleton(xy, is_visible):
+    canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    draw_skeleton_lines(canvas, xy, is_visible)
+    return canvas / np.float32(255)
+
 
 # Front and back of one limb look alike on purpose.
 FRONT_AND_BACK = [
@@ -45,7 +51,7 @@ def test_every_visible_limb_is_drawn_and_nothing_far_from_it(pose):
     for start, end in LIMBS:
         visible = np.zeros(17, bool)
         visible[[start, end]] = True
-        drawn = skeleton_picture(pose, visible, HEIGHT, WIDTH).any(-1)
+        drawn = drawn_skeleton(pose, visible).any(-1)
         y, x = np.nonzero(drawn)
         along = pose[end] - pose[start]
         points = np.stack([x, y], -1) - pose[start]
@@ -60,20 +66,18 @@ def test_every_visible_limb_is_drawn_and_nothing_far_from_it(pose):
 def test_points_out_of_sight_are_not_drawn(pose, name):
     hidden = np.ones(17, bool)
     hidden[KEYPOINT_INDEX[name]] = False
-    picture = skeleton_picture(pose, hidden, HEIGHT, WIDTH)
+    picture = drawn_skeleton(pose, hidden)
     moved = pose.copy()
     moved[KEYPOINT_INDEX[name]] = [3.0, 3.0]
-    np.testing.assert_array_equal(skeleton_picture(moved, hidden, HEIGHT, WIDTH), picture)
+    np.testing.assert_array_equal(drawn_skeleton(moved, hidden), picture)
     # A coordinate that is not a number is out of sight whatever its confidence says.
     moved[KEYPOINT_INDEX[name]] = np.nan
-    np.testing.assert_array_equal(
-        skeleton_picture(moved, np.ones(17, bool), HEIGHT, WIDTH), picture
-    )
-    assert (skeleton_picture(pose, np.ones(17, bool), HEIGHT, WIDTH) != picture).any()
+    np.testing.assert_array_equal(drawn_skeleton(moved, np.ones(17, bool)), picture)
+    assert (drawn_skeleton(pose, np.ones(17, bool)) != picture).any()
 
 
 def test_nobody_leaves_the_canvas_black(pose):
-    assert not skeleton_picture(pose, np.zeros(17, bool), HEIGHT, WIDTH).any()
+    assert not drawn_skeleton(pose, np.zeros(17, bool)).any()
 
 
 @pytest.mark.parametrize("far", [1e3, -1e5, 1e12])
@@ -81,7 +85,7 @@ def test_points_outside_the_canvas_pull_limbs_to_its_edge(pose, far):
     pose[KEYPOINT_INDEX["left_wrist"]] = [far, pose[KEYPOINT_INDEX["left_elbow"]][1]]
     visible = np.zeros(17, bool)
     visible[[KEYPOINT_INDEX["left_elbow"], KEYPOINT_INDEX["left_wrist"]]] = True
-    drawn = skeleton_picture(pose, visible, HEIGHT, WIDTH).any(-1)
+    drawn = drawn_skeleton(pose, visible).any(-1)
     row = round(pose[KEYPOINT_INDEX["left_elbow"]][1])
     assert drawn[max(row - 1, 0) : row + 2, -1 if far > 0 else 0].any()
     assert not drawn[: row - 2].any()
@@ -92,7 +96,7 @@ def test_points_outside_the_canvas_pull_limbs_to_its_edge(pose, far):
 def test_thighs_have_the_colours_of_their_parts(pose, side, part):
     visible = np.zeros(17, bool)
     visible[[KEYPOINT_INDEX[f"{side}_hip"], KEYPOINT_INDEX[f"{side}_knee"]]] = True
-    pixels = skeleton_picture(pose, visible, HEIGHT, WIDTH).reshape(-1, 3)
+    pixels = drawn_skeleton(pose, visible).reshape(-1, 3)
     brightest = pixels[pixels.sum(-1).argmax()]
     # Smooth edges dim a thin line, they do not change its hue.
     expected = PART_COLORS[part] / 255

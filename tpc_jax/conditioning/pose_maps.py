@@ -50,28 +50,6 @@ def part_pictures(
     return (PART_COLORS.astype(np.float32) / 255)[parts]
 
 
-def skeleton_picture(
-    xy: Float[np.ndarray, "17 2"],
-    is_visible: np.ndarray,
-    height: int,
-    width: int,
-) -> Float[np.ndarray, "height width 3"]:
-    """Draw one person's limbs as thin lines in the colours of the parts around them.
-
-    Args:
-        xy: COCO-17 positions in pixels of the picture.
-        is_visible: Which points may be drawn; a limb needs both ends. A NaN is never drawn.
-        height: Picture height.
-        width: Picture width.
-
-    Returns:
-        The picture in [0, 1], black where nothing is drawn.
-    """
-    canvas = np.zeros((height, width, 3), np.uint8)
-    draw_skeleton_lines(canvas, xy, is_visible)
-    return canvas.astype(np.float32) / 255
-
-
 def draw_skeleton_lines(
     canvas: UInt8[np.ndarray, "height width 3"],
     xy: Float[np.ndarray, "17 2"],

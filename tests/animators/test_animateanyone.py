@@ -69,6 +69,7 @@ def test_an_animator_of_the_published_size():
     assert not published.encodes_every_step
 
 
+@pytest.mark.slow
 def test_published_parameter_counts():
     counts = {name: P.count(n.spec) for name, n in AnimateAnyoneAnimator().networks().items()}
     assert counts == {
@@ -120,6 +121,7 @@ def test_the_unconditional_half_feels_the_pose_only(halves):
         assert np.abs(half - before).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("routing", ["open", "union", "composite"])
 def test_features_that_do_not_fit_are_encoded_anew_with_the_same_result(model, embedding, routing):
     animator, params = model

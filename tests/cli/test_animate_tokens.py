@@ -39,6 +39,7 @@ def command(inputs, models, model, out, **changes):
     return arguments(inputs, "animate", model=models / model, out=out, **changes)
 
 
+@pytest.mark.slow
 def test_disco_by_any_motion_with_keypoints(inputs, models, tmp_path):
     out = tmp_path / "out.mp4"
     cli.main([*command(inputs, models, "disco", out), "--compare"])
@@ -47,6 +48,7 @@ def test_disco_by_any_motion_with_keypoints(inputs, models, tmp_path):
     assert shown.shape[2] > 2 * shown.shape[1]
 
 
+@pytest.mark.slow
 def test_dreampose_by_coordinates(inputs, models, coordinates, tmp_path):
     out, plain = tmp_path / "out.mp4", tmp_path / "plain.gif"
     motion = {"driving": coordinates, "driving_keypoints": inputs / "rgb.json"}

@@ -60,6 +60,7 @@ def line(inputs, command="animate", motion="motion.json", **options):
     return command_line(command, files | options)
 
 
+@pytest.mark.slow
 def test_keypoints_alone_drive_it(inputs, tmp_path):
     out = tmp_path / "out.mp4"
     words = line(inputs, out=out, steps=1, size="32x48", interpolate=2, seed=3)

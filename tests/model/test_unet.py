@@ -56,6 +56,7 @@ def test_hidden_references_are_the_unconditional_pass(params, plain):
     assert np.abs(shown - unconditional).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", ["full", "midup"])
 def test_both_rows_of_guidance_are_two_calls(params, plain, reads):
     """With midup the down path reads nothing, and is shared."""
@@ -100,6 +101,7 @@ def test_frames_of_a_window_influence_each_other(params, plain):
     assert np.abs(changed - plain(params, LATENTS, TIMES, POSE))[0, 1:].max() > 1e-3
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_reach_every_parameter(params):
     @jax.jit
     def gradients(params, times):
@@ -114,6 +116,7 @@ def test_gradients_are_finite_and_reach_every_parameter(params):
         assert np.abs(gradient).max() > 0, path
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_and_stays_bfloat16(params):
     exact = read(params, LATENTS, TIMES, POSE, references())
     # Inputs are float32: one of them alone would otherwise turn the whole run into float32.

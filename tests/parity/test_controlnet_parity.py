@@ -109,6 +109,7 @@ def test_the_condition_can_be_embedded_beforehand(pair):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_new_controlnet_changes_nothing():
     @compiled
     def fresh(key, *args):

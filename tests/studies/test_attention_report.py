@@ -100,6 +100,7 @@ def inspections():
     return found
 
 
+@pytest.mark.slow
 def test_with_calibration_body_parts_attend_more_to_their_like(inspections):
     """The paper's figure: the attention of a body part finds the same part of the reference."""
     without = np.mean([near_match(i.without_tpc) for i in inspections])

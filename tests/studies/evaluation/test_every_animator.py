@@ -35,7 +35,7 @@ def rows(name, size, variants, out, **options):
     return {key[2]: row["scores"] for key, row in run_study(study, (task,), out).items()}
 
 
-@pytest.mark.parametrize("size", [(96, 64), (48, 80)])
+@pytest.mark.parametrize("size", [(96, 64), pytest.param((48, 80), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MODELS)
 def test_pictures_that_are_not_square(name, size, tmp_path):
     routing = MODELS[name]()[0].routings[0]

@@ -19,6 +19,7 @@ from tpc_jax.studies.training import dreampose
 from tpc_jax.studies.training.config import StageConfig
 from tpc_jax.studies.training.dreampose import FinetuneConfig, denoiser_loss, finetune, make_batches
 
+pytestmark = pytest.mark.slow
 STAGE = StageConfig(steps=40, clips=4, frames=1, learning_rate=3e-3, ema_decay=0.5)
 CONFIG = FinetuneConfig(
     denoiser=STAGE, decoder=dataclasses.replace(STAGE, steps=25), crop_pixels=3, save_every=40

@@ -141,6 +141,7 @@ def descend(loss_and_gradient, params, batch, num_steps=8):
     return losses
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_on_one_batch(batch, gradient):
     params, loss_and_gradient = gradient
     losses = descend(loss_and_gradient, params, batch)

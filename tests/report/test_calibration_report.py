@@ -18,6 +18,11 @@ from tpc_jax.report.calibration import (
 ANGLE, SCALE = np.pi / 3, 0.7
 
 
+def report_on(clip, settings=None):
+    masks = np.stack([clip.warped(person).masks for person in range(clip.num_people)])
+    return calibration_report(clip, masks, settings or {})
+
+
 @pytest.fixture(scope="module")
 def turned():
     reference, driving = exact_case(0, 64, (ANGLE, SCALE, (0.0, 0.0)))
@@ -41,7 +46,7 @@ def strict_json(value):
 
 
 def test_the_report_says_how_misaligned_the_pair_was(turned):
-    report = strict_json(calibration_report(turned, {"method": "all"}))
+    report = strict_json(report_on(turned, {"method": "all"}))
     assert report["settings"] == {"method": "all"}
     (person,) = report["people"]
     assert report["num_frames"] == 5
@@ -56,7 +61,7 @@ def test_the_report_says_how_misaligned_the_pair_was(turned):
 
 
 def test_intersections_are_those_of_the_masks(turned):
-    report, target = calibration_report(turned, {}), turned.motion.masks[0]
+    report, target = report_on(turned), turned.motion.masks[0]
 
     def mean_iou(masks):
         pairs = list(zip(masks, target, strict=True))
@@ -84,7 +89,7 @@ def test_transforms_are_listed_per_person_and_frame(turned):
 
 
 def test_missing_people_are_reported_without_a_nan(missing):
-    report = strict_json(calibration_report(missing, {}))
+    report = strict_json(report_on(missing))
     found, gone = sorted(report["people"], key=lambda person: person["num_filled_frames"])
     assert (found["num_filled_frames"], gone["num_filled_frames"]) == (1, 5)
     assert found["status"] == {"ok": 4, "too_few_points": 1}

@@ -29,16 +29,16 @@ def write_calibration(out: Path, clip: CalibratedClip, settings: dict[str, Any])
     Returns:
         The report.
     """
-    summary, fps = calibration_report(clip, settings), clip.motion.fps
+    warped, fps = [clip.warped(person) for person in range(clip.num_people)], clip.motion.fps
+    all_masks = np.stack([person.masks for person in warped])
+    summary = calibration_report(clip, all_masks, settings)
     with atomic_path(out, directory=True) as partial:
-        warped = [clip.warped(person) for person in range(clip.num_people)]
         for person, (images, masks) in enumerate(warped):
             suffix = f"_person{person}" if person else ""
             write_video(partial / f"calibrated{suffix}.mp4", images, fps)
             grey = np.repeat(masks[..., None], 3, axis=-1)
             write_video(partial / f"calibrated_mask{suffix}.mp4", grey, fps)
-        masks = np.stack([person.masks for person in warped])
-        write_video(partial / "overlay.mp4", overlay_frames(clip, masks), fps)
+        write_video(partial / "overlay.mp4", overlay_frames(clip, all_masks), fps)
         write_json(partial / "transforms.json", transforms_json(clip))
         write_json(partial / "report.json", summary)
     return summary
@@ -96,11 +96,16 @@ def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]
     }
 
 
-def calibration_report(clip: CalibratedClip, settings: dict[str, Any]) -> dict[str, Any]:
+def calibration_report(
+    clip: CalibratedClip,
+    masks: UInt8[np.ndarray, "people frames height width"],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
     """Summarise how misaligned the pair is, before and after.
 
     Args:
         clip: The calibrated reference.
+        masks: The warped masks of all people.
         settings: Options of the run, which are repeated.
 
     Returns:
@@ -108,7 +113,7 @@ def calibration_report(clip: CalibratedClip, settings: dict[str, Any]) -> dict[s
     """
     people = [_person_report(clip, person) for person in range(clip.num_people)]
     report = {"settings": settings, "num_frames": clip.num_frames, "people": people}
-    for when, overlaps in zip(("before", "after"), person_overlaps(clip), strict=True):
+    for when, overlaps in zip(("before", "after"), person_overlaps(clip, masks), strict=True):
         name = f"mean_iou_{when}"
         for person, value in zip(people, overlaps, strict=True):
             person[name] = None if np.isnan(value) else float(value)
@@ -118,14 +123,19 @@ def calibration_report(clip: CalibratedClip, settings: dict[str, Any]) -> dict[s
 
 
 def person_overlaps(
-    clip: CalibratedClip,
+    clip: CalibratedClip, masks: UInt8[np.ndarray, "people frames height width"]
 ) -> tuple[Float[np.ndarray, " people"], Float[np.ndarray, " people"]]:
-    """Return how well each person lies on its target before and after, as `person_iou` does."""
+    """Return how well each person lies on its target before and after, as `person_iou` does.
+
+    Args:
+        clip: The calibrated reference.
+        masks: The warped masks of all people.
+    """
     found = []
     for person in range(clip.num_people):
         targets = clip.target_masks(person)
         still = Canvas(clip.size).masks(clip.reference.masks[person])
-        layers = (np.broadcast_to(still, targets.shape), clip.warped(person).masks)
+        layers = (np.broadcast_to(still, targets.shape), masks[person])
         found.append([person_iou(from_uint8(x)[None], targets[None])[0] for x in layers])
     before, after = np.array(found).T
     return before, after

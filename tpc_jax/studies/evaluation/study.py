@@ -249,7 +249,8 @@ def overlaps(calibrated: CalibratedClip) -> dict[str, float]:
     Returns:
         `person_iou_before` and `person_iou_after`, averaged over the people who are there at all.
     """
-    found = zip(("before", "after"), person_overlaps(calibrated), strict=True)
+    masks = np.stack([calibrated.warped(i).masks for i in range(calibrated.num_people)])
+    found = zip(("before", "after"), person_overlaps(calibrated, masks), strict=True)
     return {
         f"person_iou_{when}": float(np.nanmean(iou))
         for when, iou in found

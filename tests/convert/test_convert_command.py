@@ -57,6 +57,7 @@ def test_the_model_loads_with_all_parameters(converted, expected):
     assert [p.name for p in converted.parent.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_the_empty_prompt_is_embedded(converted):
     animator, params = load_whole(converted)
     config = animator.config.text_encoder
@@ -92,6 +93,7 @@ def test_the_report_accounts_for_every_tensor_and_file(converted, original):
     assert sum(report["parameters"].values()) == weights - ignored - 77 + 77 * 32
 
 
+@pytest.mark.slow
 def test_storage_in_half_precision(original, expected, tmp_path):
     main(arguments(original, tmp_path / "model", "--dtype", "bfloat16"))
     _, params = load_whole(tmp_path / "model")

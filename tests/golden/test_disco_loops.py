@@ -7,7 +7,7 @@ import pytest
 from golden_loops import close, last, plan_steps, run, solved_predictions, token_conditions
 from golden_model import GOLDEN, convert_golden_disco
 
-from tpc_jax.animators.base import CONTEXT
+from tpc_jax.animators.base import CONTEXT, jitted
 from tpc_jax.animators.disco import Scene
 from tpc_jax.animators.load import load
 from tpc_jax.animators.tokens import NULL
@@ -62,13 +62,12 @@ def test_loops_step_by_step(model, data, tokens, name):
     read = tokens(data["loop_reference_pixel_values"])
     if has_zeros:
         params = {**params, CONTEXT: {NULL: jnp.zeros_like(read[0])}}
-    embed = jax.jit(lambda pose: animator.pose(params, pose))
-    pose = embed(jnp.asarray(last(data["loop_pose_image"])))
+    pose = jitted(animator, "pose")(params, jnp.asarray(last(data["loop_pose_image"])))
     timesteps = data[f"loop_{name}_timesteps"]
     theirs = last(data[f"loop_{name}_latents"])
     noise = last(data[f"loop_{name}_guided_noise"])
     start = last(data["loop_init_latents"])
-    decode = jax.jit(animator.decode)
+    decode = jitted(animator, "decode")
     for index in range(len(start)):
         own = slice(index, index + 1)
         latents = last(data["loop_bg_latent"])[index]
@@ -98,7 +97,7 @@ def test_tpc_step_by_step(model, tpc, tokens):
         close(null, halves[:frames], "null tokens", 1e-4)
     rows = [np.concatenate([null, null], axis=1), np.concatenate([reference, calibrated], axis=1)]
     close(np.concatenate(rows), tpc["context"], "context", 1e-4)
-    pose = jax.jit(animator.pose)(params, jnp.asarray(last(tpc["pose_image"])))
+    pose = jitted(animator, "pose")(params, jnp.asarray(last(tpc["pose_image"])))
     reading = scene(last(tpc["bg_latent"])[0], reference[0])
     conditions = token_conditions(reading, reference[:1], calibrated, pose)
     start = last(tpc["init_latents"])

@@ -28,6 +28,9 @@ from tpc_jax.pose.densepose import PALETTE, render_densepose
 from tpc_jax.pose.reading import Motion
 from tpc_jax.sampler.table import row_of
 
+# Compiles for long.
+pytestmark = pytest.mark.slow
+
 FRAMES, CANVAS = 3, Canvas((SIDE, SIDE))
 MASKED = Options(routing="masked", group_size=2, propagation="first", steps=1)
 
@@ -205,7 +208,6 @@ class Padding(MagicAnimateAnimator):
     habits = Habits(pad_to_window=True)
 
 
-@pytest.mark.slow
 def test_repeated_frames_are_frames_that_repeat(model, masked):
     clip, index = random_clip(FRAMES), [0, 1, 2, 2]
     images, masks = clip.calibrated

@@ -26,6 +26,9 @@ from tpc_jax.model.attention import ReferenceTokens
 from tpc_jax.options import Options
 from tpc_jax.sampler.schedule import alphas_cumprod
 
+# Compiles for long.
+pytestmark = pytest.mark.slow
+
 FRAMES = 4
 MODELS = {"dreampose": small_dreampose, "disco": small_disco}
 OPEN = Options(routing="open", group_size=2, steps=2)
@@ -207,7 +210,6 @@ def test_an_estimate(case):
     assert 3.5 * short.step_flops < long.step_flops < 4.5 * short.step_flops
 
 
-@pytest.mark.slow
 def test_features_that_do_not_fit_are_encoded_at_every_step(case):
     """In double precision: over the steps rounding of single precision grows to 1.6e-4."""
     animator, params, reading, clip = case

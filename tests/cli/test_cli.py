@@ -154,6 +154,7 @@ def small_model(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_animate_with_a_stored_model(inputs, small_model, tmp_path):
     out = tmp_path / "video.mp4"
     line = arguments(inputs, "animate", model=small_model, steps=2, out=out)

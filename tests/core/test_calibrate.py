@@ -263,6 +263,7 @@ def test_one_trace_serves_all_clips_of_a_size(rng):
         counted(keypoints(ref), keypoints(drv, (rng.uniform(size=(2, 8, 17)) > 0.5).astype(float)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smooth_sigma", [0.0, 2.0])
 @pytest.mark.parametrize("method", ["lts", "all", "face", "clip"])
 def test_filling_up_a_clip_changes_nothing(method, smooth_sigma, rng):

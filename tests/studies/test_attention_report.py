@@ -23,6 +23,9 @@ from tpc_jax.studies.attention import Inspection, Look, inspect_attention, near_
 from tpc_jax.studies.attention import write_inspection as write
 from tpc_jax.studies.evaluation.pairs import drawn_pair
 
+# Compiles for long.
+pytestmark = pytest.mark.slow
+
 
 def test_readers_by_self_attention_are_told_from_others():
     readers = (TinyAnimator, MagicAnimateAnimator, AnimateAnyoneAnimator)
@@ -100,7 +103,6 @@ def inspections():
     return found
 
 
-@pytest.mark.slow
 def test_with_calibration_body_parts_attend_more_to_their_like(inspections):
     """The paper's figure: the attention of a body part finds the same part of the reference."""
     without = np.mean([near_match(i.without_tpc) for i in inspections])

@@ -16,6 +16,9 @@ from tpc_jax.studies.evaluation.pairs import held_out_pair
 from tpc_jax.studies.evaluation.study import LoadedSplit, Study, Task, run_study
 from tpc_jax.studies.evaluation.variants import PLAIN, TPC, Variant
 
+# Compiles for long.
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "tiny": small_model,
     "magicanimate": small_magicanimate,
@@ -35,7 +38,7 @@ def rows(name, size, variants, out, **options):
     return {key[2]: row["scores"] for key, row in run_study(study, (task,), out).items()}
 
 
-@pytest.mark.parametrize("size", [(96, 64), pytest.param((48, 80), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [(96, 64), (48, 80)])
 @pytest.mark.parametrize("name", MODELS)
 def test_pictures_that_are_not_square(name, size, tmp_path):
     routing = MODELS[name]()[0].routings[0]

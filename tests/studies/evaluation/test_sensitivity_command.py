@@ -17,6 +17,9 @@ from tpc_jax.studies.evaluation.settings import SensitivitySettings
 from tpc_jax.studies.evaluation.study import RESULTS_FILE
 from tpc_jax.studies.evaluation.variants import PLAIN, TPC
 
+# Compiles for long.
+pytestmark = pytest.mark.slow
+
 CONDITIONS = [Condition(Point(60.0), PLAIN), Condition(Point(60.0), TPC)]
 
 

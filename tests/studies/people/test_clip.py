@@ -170,6 +170,7 @@ def test_people_fill_the_canvas_move_and_stand_out():
     assert np.quantile(contrasts, 0.1) > 12.0
 
 
+@pytest.mark.slow
 def test_two_hundred_people_are_drawn_with_sane_masks():
     for index in range(200):
         clip = sample_clip(clip_rng(11, index), 1, 48)

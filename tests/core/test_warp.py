@@ -215,3 +215,11 @@ def test_unknown_options_raise():
         warp_image(image, identity, (4, 4), interpolation="lanczos")
     with pytest.raises(Exception, match="wrap"):
         warp_image(image, identity, (4, 4), border="wrap")
+
+
+def test_numpy_pictures_are_warped_alike(rng):
+    image, mask = rng.uniform(size=(9, 7, 3)), rng.uniform(size=(9, 7)) > 0.5
+    turn = Transform2D(jnp.array([[0.0, -1.0], [1.0, 0.0]]), jnp.array([6.0, 0.5]))
+    for warp, source in ((warp_image, image), (warp_mask, mask)):
+        expected = warp(jnp.asarray(source), turn, (8, 8))
+        np.testing.assert_array_equal(warp(source, turn, (8, 8)), expected)

@@ -1,15 +1,24 @@
 """Warp one picture and its mask by one transform; callers batch over frames."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from tpc_jax._types import Transform2D
 from tpc_jax.warp.grid import sampling_grid
 from tpc_jax.warp.sample import Border, Interpolation, sample_image
 
+Picture = Float[Array, "height width channels"] | Float[np.ndarray, "height width channels"]
+Mask = (
+    Float[Array, "height width"]
+    | Bool[Array, "height width"]
+    | Float[np.ndarray, "height width"]
+    | Bool[np.ndarray, "height width"]
+)
+
 
 def warp_image(
-    image: Float[Array, "height width channels"],
+    image: Picture,
     drv_from_ref: Transform2D,
     out_size: tuple[int, int],
     *,
@@ -46,7 +55,7 @@ def warp_image(
 
 
 def warp_mask(
-    mask: Float[Array, "height width"] | Bool[Array, "height width"],
+    mask: Mask,
     drv_from_ref: Transform2D,
     out_size: tuple[int, int],
     *,
@@ -75,8 +84,8 @@ def warp_mask(
 
 
 def warp_image_and_mask(
-    image: Float[Array, "height width channels"],
-    mask: Float[Array, "height width"] | Bool[Array, "height width"],
+    image: Picture,
+    mask: Mask,
     drv_from_ref: Transform2D,
     out_size: tuple[int, int],
     *,

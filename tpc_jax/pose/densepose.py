@@ -33,6 +33,8 @@ SEGMENTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
         "head": (23, 24),
     }
 )
+# Segments are numbered from 1 where a map holds them; 0 is the background.
+SEGMENT_NUMBERS = MappingProxyType({name: number for number, name in enumerate(SEGMENTS, 1)})
 _GOES_ON = {
     **{f"{side}_lower_arm": f"{side}_hand" for side in ("left", "right")},
     **{f"{side}_lower_leg": f"{side}_foot" for side in ("left", "right")},
@@ -137,6 +139,14 @@ def segment_mask(
     table = np.zeros(256, np.uint8)
     table[list(SEGMENTS[segment])] = 1
     return np.asarray(cv2.LUT(parts, table), np.uint8)
+
+
+def segments_of(parts: UInt8[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Turn parts into numbers of segments."""
+    table = np.zeros(256, np.uint8)
+    for name, number in SEGMENT_NUMBERS.items():
+        table[list(SEGMENTS[name])] = number
+    return table[parts]
 
 
 def split_people(

@@ -1,0 +1,1 @@
+"""Transforms chosen and refined by what both bodies look like, where keypoints alone mislead."""

@@ -149,7 +149,8 @@ def calibrate_clip(
     order = np.where(np.any(keypoints.conf, axis=-1), np.arange(len(keypoints.conf))[:, None], -1)
     calibration = calibrate_on_host(
         reference.keypoints, keypoints, method=calibrating.method, transform=calibrating.transform,
-        smooth_sigma=calibrating.smooth,
+        smooth_sigma=calibrating.smooth, reference_size=reference.image.shape[1::-1],
+        driving_size=motion.frames.shape[2:0:-1],
     )  # fmt: skip
     return CalibratedClip(reference, motion, calibration, keypoints, order)
 

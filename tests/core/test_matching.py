@@ -120,6 +120,74 @@ def test_surplus_people_are_left_out_passers_by_first(rng):
     np.testing.assert_array_equal(people, np.ones((1, 40)))
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("better", ["larger", "surer", "longer"])
+def test_of_more_people_than_wanted_the_most_prominent_is_meant(better, first, rng):
+    xy, conf = clip(rng, [line([100, 200], [110, 200]), line([600, 200], [620, 200])])
+    conf *= 0.8
+    if better == "larger":
+        middle = xy[first].mean(axis=1, keepdims=True)
+        xy[first] = middle + 1.5 * (xy[first] - middle)
+    elif better == "surer":
+        conf[first] = 1.0
+    else:
+        conf[1 - first, ::3] = 0
+    reference = Keypoints(person(rng)[None], np.ones((1, 17)))
+    found = match_people(reference, Keypoints(xy, conf))
+    assert found.person.tolist() == [first]
+    assert found.left_out.tolist() == [1 - first]
+    np.testing.assert_array_equal(found.order, np.full((1, 40), first))
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(20, 1), (10, 0)])
+def test_size_and_presence_weigh_against_each_other(frames, expected, rng):
+    """Three times as large counts as much as three times as long."""
+    xy, conf = clip(rng, [line([100, 200], [110, 200]), line([600, 200], [620, 200])])
+    middle = xy[1].mean(axis=1, keepdims=True)
+    xy[1] = middle + 3 * (xy[1] - middle)
+    conf[1, frames:] = 0
+    reference = Keypoints(person(rng)[None], np.ones((1, 17)))
+    assert match_people(reference, Keypoints(xy, conf)).person.tolist() == [expected]
+
+
+def test_people_are_numbered_from_left_to_right_by_where_they_are_first_seen(rng):
+    xy, conf = clip(rng, [line([500, 200], [100, 200]), line([300, 205], [320, 205]),
+                          line([100, 190], [550, 190])])  # fmt: skip
+    conf[2, :4] = 0
+    driving, truth = shuffled(rng, xy, conf)
+    tracks = track_people(driving)
+    present = conf.any(axis=-1)
+    np.testing.assert_array_equal(tracks, np.where(present, truth, -1)[[2, 1, 0]])
+
+
+def test_what_is_known_of_people_is_averaged_over_what_is_seen(rng):
+    xy, conf = clip(rng, [line([100, 200], [110, 200]), line([600, 200], [620, 200])])
+    conf[0, 10:] = 0
+    conf[0, :, 9:] *= 0.1
+    conf[1] = 0.6
+    found = match_people(reference_like(xy), Keypoints(xy, conf))
+    assert found.num_frames.tolist() == [10, 40]
+    np.testing.assert_allclose(found.confidence, [1.0, 0.6])
+    assert 90 < found.size[1] < 115
+    assert found.size[0] < found.size[1]
+
+
+def test_people_can_be_named(rng):
+    xy, conf = clip(rng, [line([100, 200], [110, 200]), line([600, 200], [620, 200])])
+    driving, truth = shuffled(rng, xy, conf)
+    found = match_people(reference_like(xy), driving, person=[1, 0])
+    np.testing.assert_array_equal(found.order, truth[::-1])
+
+
+def test_of_more_reference_people_the_foremost_is_meant_whatever_stands_nearer(rng):
+    people = crowd(rng, centres=[[128, 256], [384, 256]])
+    people[0] = people[0].mean(axis=0) + 0.3 * (people[0] - people[0].mean(axis=0))
+    reference = Keypoints(people, np.ones((2, 17)))
+    xy, conf = clip(rng, [line([60, 100], [60, 100], 6)])
+    for sizes in ({}, {"reference_size": (512, 512), "driving_size": (512, 256)}):
+        assert match_people(reference, Keypoints(xy, conf), **sizes).person.tolist() == [-1, 0]
+
+
 @pytest.mark.parametrize(("x", "expected"), [(60, [0, -1]), (420, [-1, 0])])
 def test_the_canvas_tells_which_of_two_references_a_lone_person_is(x, expected, rng):
     reference = Keypoints(crowd(rng, centres=[[128, 256], [384, 256]]), np.ones((2, 17)))

@@ -3,7 +3,7 @@ import pytest
 from problems import person
 
 from tpc_jax import Keypoints
-from tpc_jax.pose.matching import match_people, select_people, track_people
+from tpc_jax.pose.matching import foremost_person, match_people, select_people, track_people
 
 
 def crowd(rng, *, centres, height=100.0):
@@ -148,6 +148,8 @@ def test_size_and_presence_weigh_against_each_other(frames, expected, rng):
     conf[1, frames:] = 0
     reference = Keypoints(person(rng)[None], np.ones((1, 17)))
     assert match_people(reference, Keypoints(xy, conf)).person.tolist() == [expected]
+    (order,) = foremost_person(Keypoints(xy, conf))
+    np.testing.assert_array_equal(order, np.where(conf[expected].any(-1), expected, -1))
 
 
 def test_people_are_numbered_from_left_to_right_by_where_they_are_first_seen(rng):
@@ -222,6 +224,7 @@ def test_nobody_at_all_is_an_answer(num_people, rng):
     reference = Keypoints(person(rng)[None], np.ones((1, 17)))
     people = match_people(reference, driving).order
     np.testing.assert_array_equal(people, np.full((1, 4), -1))
+    assert foremost_person(driving).shape == (0, 4)
     chosen = select_people(driving, people)
     assert chosen.xy.shape == (1, 4, 17, 2)
     assert not chosen.conf.any()

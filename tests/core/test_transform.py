@@ -133,15 +133,16 @@ def test_smoothing_reduces_jitter_and_stays_a_similarity(rng):
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (1, -1)])
-def test_frames_that_are_upside_down_turn_nobody_through_a_circle(sides):
-    angle = np.zeros(30)
-    angle[[10, 14]] = np.multiply(sides, np.radians(137))
+@pytest.mark.parametrize("second", [11, 14])
+def test_frames_that_are_upside_down_turn_nobody_through_a_circle(second, sides):
+    angle, wrong = np.zeros(30), np.array([10, second])
+    angle[wrong] = np.multiply(sides, np.radians(137))
     pivot = jnp.asarray([250.0, 260.0])
     turned = turn_about(pivot, angle, np.ones(30), np.zeros((30, 2)))
     calm = np.degrees(np.asarray(angle_of(smooth_compiled(turned, jnp.ones(30), pivot, 2.0))))
-    assert np.abs(calm).max() < 30
+    assert np.abs(calm).max() < 45
     np.testing.assert_allclose(calm[[0, 29]], 0, atol=0.1)
-    weight = jnp.ones(30).at[jnp.asarray([10, 14])].set(0.01)
+    weight = jnp.ones(30).at[wrong].set(0.01)
     trusted = np.degrees(np.asarray(angle_of(smooth_compiled(turned, weight, pivot, 2.0))))
     assert np.abs(trusted).max() < 0.5
 

@@ -122,19 +122,29 @@ def match_people(
             f"{drv.xy.shape[-2]}"
         )
     tracks = track_people(driving, tau=tau, gate=gate)
-    is_seen, frames = tracks >= 0, np.arange(tracks.shape[1])
-    sizes, sureness, num_points = (
-        np.where(is_seen, x[tracks, frames], 0)
-        for x in (_sizes(drv), drv.conf.sum(axis=-1), drv.visible.sum(axis=-1))
-    )
+    sizes, sureness, num_points = _measure(drv, tracks)
     if person is None:
-        sizes_on_canvas = (reference_size, driving_size)
-        numbers = _pair(ref, drv, tracks, (sureness * sizes).sum(axis=1), sizes_on_canvas)
+        prominence = (sureness * sizes).sum(axis=1)
+        numbers = _pair(ref, drv, tracks, prominence, (reference_size, driving_size))
     else:
         numbers = _asked(person, len(ref.xy), len(tracks))
-    num_frames = is_seen.sum(axis=1)
+    num_frames = (tracks >= 0).sum(axis=1)
     confidence = sureness.sum(axis=1) / num_points.sum(axis=1)
     return Cast(numbers, tracks, num_frames, confidence, sizes.sum(axis=1) / num_frames)
+
+
+def foremost_person(driving: Keypoints) -> Int[np.ndarray, "people frames"]:
+    """Find the most prominent person of a motion, as `match_people` does.
+
+    Args:
+        driving: Detections per frame, as there.
+
+    Returns:
+        Which detection it is per frame, -1 where it is missing; no row if nobody is ever seen.
+    """
+    tracks = track_people(driving)
+    sizes, sureness, _ = _measure(_seen(driving, "driving", 4, DEFAULT_TAU), tracks)
+    return tracks[_foremost((sureness * sizes).sum(axis=1), 1)]
 
 
 def select_people(driving: Keypoints, order: Int[np.ndarray, "people frames"]) -> Keypoints:
@@ -197,6 +207,13 @@ def track_people(
     found = [track.people for track in tracks]
     found.sort(key=lambda track: _place(seen_people, track, 0)[0])
     return np.stack(found) if found else np.zeros((0, num_frames), int)
+
+
+def _measure(people: _Seen, tracks: Int[np.ndarray, "tracks frames"]) -> tuple[np.ndarray, ...]:
+    """Return size, summed confidence and number of visible points [tracks frames]; 0 if missing."""
+    frames = np.arange(tracks.shape[1])
+    measures = (_sizes(people), people.conf.sum(axis=-1), people.visible.sum(axis=-1))
+    return tuple(np.where(tracks >= 0, x[tracks, frames], 0) for x in measures)
 
 
 def _pair(

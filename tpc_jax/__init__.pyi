@@ -8,6 +8,7 @@ from .calibration import Calibration, calibrate
 from .errors import UserError
 from .io.video import write_video
 from .options import Calibrating, Options
+from .pose.cast import choose_people
 from .pose.reading import Motion, Reference, read_motion, read_reference
 from .procrustes.robust import Trimming
 from .procrustes.solve import (
@@ -44,6 +45,7 @@ __all__ = [
     "apply",
     "calibrate",
     "calibrate_clip",
+    "choose_people",
     "compose",
     "composite",
     "fit_trimmed",

@@ -16,6 +16,7 @@ from tpc_jax.conditioning.composite import blend_background, empty_background
 from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.options import Options
+from tpc_jax.pose.cast import choose_people
 from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.sampler.interpolate import interpolate
 
@@ -78,6 +79,7 @@ def run_plan(
         UserError: Reference and motion lack what the model reads.
         ValueError: Start latents are of the wrong length.
     """
+    motion = choose_people(reference, motion)
     if plan.needs_calibration and calibrated is None:
         calibrated = calibrate_clip(reference, motion)
     animator, params = plan.animator, model.params
@@ -133,7 +135,7 @@ def canvas_clip(
             targets[person, frame] = canvas.masks(mask)[0]
     return CanvasClip(
         animator.read_pictures(reference.image, still_mask),
-        pose_pictures(motion, canvas, animator.pose_kind, max(1, num_people)),
+        pose_pictures(motion, canvas, animator.pose_kind),
         background,
         canvas.masks(reference.masks),
         warped,

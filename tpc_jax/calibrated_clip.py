@@ -13,8 +13,8 @@ from tpc_jax.calibration import Calibration, calibrate_on_host
 from tpc_jax.errors import UserError
 from tpc_jax.options import Calibrating
 from tpc_jax.pose.body_model import capsule_mask
+from tpc_jax.pose.cast import choose_people
 from tpc_jax.pose.filtering import DEFAULT_TAU
-from tpc_jax.pose.matching import match_people, select_people
 from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.warp.warp import warp_image_and_mask
 
@@ -143,25 +143,24 @@ def calibrate_clip(
             "the motion has no keypoints; give them with --driving-keypoints, or leave calibration "
             "out with --no-tpc"
         )
-    order = match_people(
-        reference.keypoints,
-        motion.keypoints,
-        reference_size=reference.image.shape[1::-1],
-        driving_size=motion.frames.shape[2:0:-1],
-    )
-    keypoints = select_people(motion.keypoints, order)
-    _require_common_points(reference.keypoints, keypoints)
+    motion = choose_people(reference, motion)
+    _require_common_points(reference, motion)
+    keypoints = motion.keypoints
+    order = np.where(np.any(keypoints.conf, axis=-1), np.arange(len(keypoints.conf))[:, None], -1)
     calibration = calibrate_on_host(
         reference.keypoints, keypoints, method=calibrating.method, transform=calibrating.transform,
-        smooth_sigma=calibrating.smooth,
+        smooth_sigma=calibrating.smooth, reference_size=reference.image.shape[1::-1],
+        driving_size=motion.frames.shape[2:0:-1],
     )  # fmt: skip
     return CalibratedClip(reference, motion, calibration, keypoints, order)
 
 
-def _require_common_points(reference: Keypoints, driving: Keypoints) -> None:
-    tau = DEFAULT_TAU
-    common = (np.asarray(reference.conf)[:, None] > tau) & (np.asarray(driving.conf) > tau)
-    if common.sum(-1).max(initial=0) < 2:
+def _require_common_points(reference: Reference, motion: Motion) -> None:
+    tau, num_common = DEFAULT_TAU, 0
+    if motion.cast is not None:
+        ref_conf, drv_conf = (np.asarray(side.keypoints.conf) for side in (reference, motion))
+        num_common = ((ref_conf[:, None] > tau) & (drv_conf > tau)).sum(-1).max(initial=0)
+    if num_common < 2:
         raise UserError(
             "reference and driving show no two common keypoints in any frame; check that the "
             f"keypoints belong to these pictures and that confidences exceed {tau}"

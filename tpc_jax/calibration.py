@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from tpc_jax._numerics import safe_divide, safe_sqrt, weighted_mean
+from tpc_jax._numerics import safe_divide, safe_sqrt, weighted_mean, weighted_spread
 from tpc_jax._types import Keypoints, ProcrustesResult, SolveStatus, SubsetFit, Transform2D
 from tpc_jax.options import Method, TransformKind
 from tpc_jax.pose.filtering import DEFAULT_TAU, visible
@@ -20,12 +21,16 @@ from tpc_jax.pose.skeletons import NUM_KEYPOINTS, SUBSETS
 from tpc_jax.procrustes.robust import DEFAULT_TRIMMING, Trimming
 from tpc_jax.procrustes.solve import SOLVERS, Solver
 from tpc_jax.procrustes.subsets import fit_trimmed
-from tpc_jax.procrustes.transform import apply, scale_of, smooth
+from tpc_jax.procrustes.transform import apply, fill_gaps, scale_of, smooth
 
 # Frames searched together: enough to fill the vector units, few enough to stay in the cache.
 _FRAMES_PER_CHUNK = 4
 # Clips of up to so many frames share one compiled program, longer ones those of powers of two.
 _SMALLEST_BUCKET = 64
+# Error of detected points in units of the person's size; a fit that leaves less is not surer.
+_NOISE = 0.1
+# An OK fit always counts for something.
+_LEAST_CERTAINTY = 1e-6
 
 
 class Calibration(NamedTuple):
@@ -57,6 +62,8 @@ def calibrate(
     use_confidence: bool = False,
     smooth_sigma: float = 0.0,
     scale_range: tuple[float, float] = (0.05, 20.0),
+    reference_size: tuple[ArrayLike, ArrayLike] | None = None,
+    driving_size: tuple[ArrayLike, ArrayLike] | None = None,
     trimming: Trimming = DEFAULT_TRIMMING,
 ) -> Calibration:
     """Fit the transforms that carry the reference person onto every driving frame.
@@ -71,22 +78,26 @@ def calibrate(
         transform: Kind of transform. "lts" chooses its points by a similarity for every kind.
         tau: Points with confidence above it are visible; a NaN coordinate is not visible.
         use_confidence: Weight points by the root of the product of both confidences, not equally.
-        smooth_sigma: Standard deviation in frames of a Gaussian over the transforms; 0 for none.
-        scale_range: A fit whose scale lies outside is discarded.
+        smooth_sigma: Standard deviation in frames of a Gaussian over the transforms, in which
+            every frame counts by how certain its fit is; 0 for none.
+        scale_range: A fit whose scale lies outside is discarded; relative to the sizes of the
+            pictures where both are given: 1 if the person fills as much of both.
+        reference_size: Width and height of the reference picture, for `scale_range` alone.
+        driving_size: The same of the driving frames.
         trimming: "lts": size of the searched subset and width of its inlier band.
 
     Returns:
         One transform per person and frame with how it came about. A frame without a fit of its own
-        keeps the last valid transform; before the first valid one it takes that; a person with none
-        at all gets the identity.
+        is interpolated between its valid neighbours; before the first and after the last valid one
+        it takes that; a person with none at all gets the identity.
 
     Raises:
         ValueError: If shapes do not agree or an option is unknown.
 
     Numerics: computed in the default float type. Shapes and string options are static, so that
         `jax.jit(calibrate, static_argnames=...)` compiles once per clip size, `calibrate_on_host`
-        for few sizes. Gradients flow to coordinates through the fit, the choice of points is
-        constant.
+        for few sizes. Sizes of pictures are traced. Gradients flow to coordinates through the fit;
+        the choice of points and the certainty of a fit are constant.
 
     Source: paper section on Procrustes warping; degenerate frames, smoothing and options ours.
     """
@@ -96,14 +107,14 @@ def calibrate(
     ref_xy, drv_xy = jnp.asarray(reference.xy), jnp.asarray(driving.xy)
     weight = _weights(reference, driving, method, tau, use_confidence)
     own = _fit(ref_xy, drv_xy, weight, method, SOLVERS[transform], trimming)
-    status = _check_range(own.result, scale_range)
+    status = _check_range(own.result, scale_range, reference_size, driving_size)
     is_ok = status == SolveStatus.OK.value
-    drv_from_ref = jax.vmap(fill_degenerate)(own.result.drv_from_ref, is_ok)
-    if smooth_sigma > 0:
-        seen = visible(reference, 0.0).astype(ref_xy.dtype)
-        centroid = jax.vmap(weighted_mean)(_finite(ref_xy), seen)
-        blur = partial(smooth, sigma=smooth_sigma)
-        drv_from_ref = jax.vmap(blur)(drv_from_ref, is_ok.astype(seen.dtype), centroid)
+    seen = visible(reference, 0.0).astype(ref_xy.dtype)
+    centroid = jax.vmap(weighted_mean)(_finite(ref_xy), seen)
+    certainty = jnp.where(is_ok, _certainty(own, ref_xy, drv_xy, weight, seen), 0)
+    drv_from_ref, certainty = jax.vmap(fill_gaps)(own.result.drv_from_ref, certainty, centroid)
+    blur = partial(smooth, sigma=smooth_sigma)
+    drv_from_ref = jax.vmap(blur)(drv_from_ref, certainty, centroid)
     chosen = jnp.where(own.subset, weight, 0)
     residual = _residual(drv_from_ref, ref_xy, drv_xy, chosen)
     return Calibration(drv_from_ref, own.subset, residual, status, ~is_ok)
@@ -145,31 +156,6 @@ def calibrate_on_host(reference: Keypoints, driving: Keypoints, **options: Any) 
 
     filled = _compiled(reference, jax.tree.map(fill_up, driving), **options)
     return jax.tree.map(lambda x: np.asarray(x)[:, :num_frames], filled)
-
-
-def fill_degenerate(transforms: Transform2D, is_ok: Bool[Array, " frames"]) -> Transform2D:
-    """Replace the transforms of one person's failed frames.
-
-    Args:
-        transforms: One per frame; the failed ones may hold anything.
-        is_ok: Which frames have a transform of their own.
-
-    Returns:
-        Per failed frame the last valid transform; before the first valid one, that one; the
-        identity in every frame if none is valid.
-
-    Source: project rule for degenerate frames.
-    """
-    frame = jnp.arange(len(is_ok))
-    last_valid = jax.lax.cummax(jnp.where(is_ok, frame, -1))
-    source = jnp.where(last_valid >= 0, last_valid, jnp.argmax(is_ok))
-    has_any = jnp.any(is_ok)
-    identity = jnp.broadcast_to(
-        jnp.eye(2, dtype=transforms.linear.dtype)[None], transforms.linear.shape
-    )
-    linear = jnp.where(has_any, transforms.linear[source], identity)
-    offset = jnp.where(has_any, transforms.offset[source], 0)
-    return Transform2D(linear, offset)
 
 
 def _check_shapes(reference: Keypoints, driving: Keypoints) -> None:
@@ -266,14 +252,53 @@ def _map_in_chunks(
 
 
 def _check_range(
-    fit: ProcrustesResult, scale_range: tuple[float, float]
+    fit: ProcrustesResult,
+    scale_range: tuple[float, float],
+    reference_size: tuple[ArrayLike, ArrayLike] | None,
+    driving_size: tuple[ArrayLike, ArrayLike] | None,
 ) -> Int[Array, "people frames"]:
     """Turn an OK fit that is not finite or of impossible scale into OUT_OF_RANGE."""
     scale = scale_of(fit.drv_from_ref)
+    if reference_size is not None and driving_size is not None:
+        width, height = (
+            jnp.asarray(ref, scale.dtype) / jnp.asarray(drv, scale.dtype)
+            for ref, drv in zip(reference_size, driving_size, strict=True)
+        )
+        scale = scale * jnp.sqrt(width * height)
     is_usable = (scale >= scale_range[0]) & (scale <= scale_range[1])
     is_usable &= jnp.all(jnp.isfinite(fit.drv_from_ref.offset), axis=-1)
     is_bad = (fit.status == SolveStatus.OK.value) & ~is_usable
     return jnp.where(is_bad, SolveStatus.OUT_OF_RANGE.value, fit.status)
+
+
+def _certainty(
+    fit: SubsetFit,
+    ref: Float[Array, "people points 2"],
+    drv: Float[Array, "people frames points 2"],
+    weight: Float[Array, "people frames points"],
+    seen: Float[Array, "people points"],
+) -> Float[Array, "people frames"]:
+    """Say in (0, 1] how far an OK fit is to be trusted; a constant for gradients.
+
+    certainty = lever noise^2 / (noise^2 + error / (scale size)^2),
+
+    where error is the mean squared distance that the fit leaves between all points that the method
+    may use, size the root mean square distance of the reference's points from their mean, and lever
+    the share of that spread that the chosen points have: few points, points close together, and
+    points that the fit does not explain all count against it.
+    """
+    every_ref = jnp.broadcast_to(ref[:, None], drv.shape)
+    chosen = jnp.where(fit.subset, weight, 0)
+    spread = jax.vmap(jax.vmap(weighted_spread))(every_ref, chosen) ** 2 * jnp.sum(chosen, -1)
+    size = jax.vmap(weighted_spread)(ref, seen)[:, None]
+    transform = fit.result.drv_from_ref
+    error = _residual(transform, ref, drv, weight)
+    relative = safe_divide(error, (scale_of(transform) * size) ** 2)
+    lever = safe_divide(
+        spread, jnp.broadcast_to(size**2 * jnp.sum(seen, -1)[:, None], spread.shape)
+    )
+    certainty = lever * _NOISE**2 / (_NOISE**2 + relative)
+    return jax.lax.stop_gradient(jnp.clip(certainty, _LEAST_CERTAINTY, 1.0))
 
 
 def _residual(

@@ -23,6 +23,7 @@ from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.masks import pool
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.options import Calibrating, Options
+from tpc_jax.pose.cast import choose_people
 from tpc_jax.propagation import representatives
 from tpc_jax.studies.evaluation.pairs import drawn_pair
 
@@ -148,6 +149,23 @@ def test_every_frame_gets_its_own_pose(num_frames):
     frames = animate(Model(Puppet(), {}), reference, motion, Options(tpc=False))
     # Pose pictures are in [0, 1], the latents of pictures in [-1, 1].
     assert_same_pictures(frames, (255 + pose_pictures(motion, CANVAS).astype(float)) / 2)
+
+
+def test_people_who_move_nobody_are_not_animated():
+    reference, motion = two_people(SIDE)
+    one = reference._replace(keypoints=reference.keypoints.select([1]), masks=reference.masks[1:])
+    left = np.arange(SIDE) < SIDE // 2
+    for person, is_shown in ((None, left), ([1], ~left)):
+        # The left one is surer.
+        conf = motion.keypoints.conf * np.float32([1, 0.5])[:, None, None]
+        both = motion._replace(keypoints=motion.keypoints._replace(conf=conf))
+        chosen = both if person is None else choose_people(one, both, person)
+        for tpc in (False, True):
+            frames = animate(Model(Puppet(), {}), one, chosen, Options(tpc=tpc))
+            # Grey stands for nothing; what is shown lies in the middle of the letterbox.
+            rows = np.abs(frames.astype(int) - 128).max((0, 1, 3)) > 8
+            assert rows[is_shown].any()
+            assert not rows[~is_shown].any()
 
 
 def test_bars_are_cut_off():

@@ -94,8 +94,9 @@ def test_a_person_missing_from_some_frames_borrows_its_fit():
     np.testing.assert_array_equal(clip.calibration.is_filled[0], [True, False, False, True, False])
     assert not clip.target_masks(0, np.array([0, 3])).any()
     images = clip.warped(0).images
-    np.testing.assert_array_equal(images[3], images[2])
     np.testing.assert_array_equal(images[0], images[1])
+    scale = np.asarray(scale_of(clip.calibration.drv_from_ref))[0]
+    assert scale[3] == pytest.approx(np.sqrt(scale[2] * scale[4]), rel=1e-5)
 
 
 def test_of_more_reference_people_the_one_at_that_place_is_meant():
@@ -109,6 +110,22 @@ def test_of_more_reference_people_the_one_at_that_place_is_meant():
     )
     assert [clip.target_masks(person).any() for person in range(2)] == [False, True]
     np.testing.assert_array_equal(clip.calibration.is_filled.all(1), [True, False])
+
+
+def test_a_large_photo_is_no_reason_to_discard_a_fit():
+    reference, driving = exact_case(1, 64, (0.5, 0.9, (0.0, 0.0)))
+    times = 6000 / 64
+    xy, conf = reference.keypoints
+    photo = Reference(
+        np.broadcast_to(np.uint8(0), (6000, 6000, 3)),
+        Keypoints((times * (xy + 0.5) - 0.5).astype(np.float32), conf),
+        np.broadcast_to(False, (1, 6000, 6000)),
+    )
+    small, large = (calibrate_clip(still, driving).calibration for still in (reference, photo))
+    assert not large.is_filled.any()
+    scale = np.asarray(scale_of(large.drv_from_ref))
+    assert scale.max() < 0.05
+    np.testing.assert_allclose(times * scale, scale_of(small.drv_from_ref), rtol=1e-3)
 
 
 def test_masks_that_are_not_given_are_drawn():

@@ -7,12 +7,15 @@ import re
 import numpy as np
 import pytest
 from command_line import fails
+from small_cases import two_people
 from small_models import random_params, small_config
 from turned_person import ANGLE, NUM_FRAMES, SCALE, SIZE, arguments
 
 from tpc_jax import cli
+from tpc_jax._types import Keypoints
 from tpc_jax.animators.tiny import TinyAnimator
 from tpc_jax.io.images import write_image
+from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import read_video, write_video
 from tpc_jax.model.checkpoint import save_checkpoint
 
@@ -113,8 +116,62 @@ def test_a_person_missing_in_some_frames_is_flagged(inputs, tmp_path, capsys):
     cli.main(arguments(inputs, driving=tmp_path / "gap.mp4", out=tmp_path / "out"))
     frames = json.loads((tmp_path / "out" / "transforms.json").read_text())["people"][0]
     assert [frame["is_filled"] for frame in frames] == [False, True, False, False]
-    assert frames[1]["linear"] == frames[0]["linear"]
+    assert frames[1]["scale"] ** 2 == pytest.approx(frames[0]["scale"] * frames[2]["scale"])
     assert "1 frames had no fit" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def two_inputs(tmp_path_factory):
+    """Two people side by side, the left one of whom is hardly seen; the left one's still."""
+    folder = tmp_path_factory.mktemp("two")
+    still, motion = two_people(64, num_frames=3)
+    conf = motion.keypoints.conf * np.float32([0.5, 1])[:, None, None]
+    write_image(folder / "person.png", still.image)
+    write_keypoint_file(folder / "person.json", still.keypoints.select([0]))
+    write_keypoint_file(folder / "both.json", still.keypoints)
+    write_video(folder / "rgb.mp4", motion.frames, 12)
+    write_keypoint_file(folder / "rgb.json", Keypoints(motion.keypoints.xy, conf))
+    changes = {"reference_mask": None, "driving": folder / "rgb.mp4"}
+    return arguments(folder, driving_keypoints=folder / "rgb.json", **changes), folder
+
+
+def test_of_two_people_the_surer_moves_the_reference_or_whoever_is_named(
+    two_inputs, tmp_path, capsys
+):
+    line, _ = two_inputs
+    for name, options, motion in (("rule", [], 1), ("named", ["--person", "0"], 0)):
+        cli.main([*line, *options, "--out", str(tmp_path / name)])
+        rows = json.loads((tmp_path / name / "report.json").read_text())["who_is_who"]
+        assert [(row["reference"], row["motion"]) for row in rows] == [
+            (0, motion),
+            (None, 1 - motion),
+        ]
+        words = [row.split() for row in capsys.readouterr().out.splitlines()]
+        assert words[0] == ["reference", "motion", "frames", "confidence", "size"]
+        assert [row[:3] for row in words[1:3]] == [
+            ["0", str(motion), "3"],
+            ["-", str(1 - motion), "3"],
+        ]
+        assert "--person" in words[3]
+
+
+def test_two_people_can_be_crossed_over(two_inputs, tmp_path, capsys):
+    line, folder = two_inputs
+    line = [*line, "--reference-keypoints", str(folder / "both.json")]
+    cli.main([*line, "--person", "1", "0", "--out", str(tmp_path / "out")])
+    rows = json.loads((tmp_path / "out" / "report.json").read_text())["who_is_who"]
+    assert [(row["reference"], row["motion"]) for row in rows] == [(0, 1), (1, 0)]
+    assert "--person" not in capsys.readouterr().out
+
+
+def test_people_who_are_not_there_cannot_be_named(two_inputs, small_model, tmp_path, capsys):
+    line, _ = two_inputs
+    line = [*line, "--out", str(tmp_path / "out")]
+    fails([*line, "--person", "2"], capsys, "--person 2", "2 people")
+    fails([*line, "--person", "0", "1"], capsys, "--person", "the reference has 1")
+    animate = ["animate", *line[1:], "--model", str(small_model), "--no-tpc"]
+    fails([*animate, "--person", "7"], capsys, "--person 7")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interruption_leaves_nothing(inputs, tmp_path, capsys, monkeypatch):

@@ -132,6 +132,35 @@ def test_smoothing_reduces_jitter_and_stays_a_similarity(rng):
     assert roughness(smooth) < 0.2 * roughness(jittery)
 
 
+@pytest.mark.parametrize("sides", [(1, 1), (1, -1)])
+@pytest.mark.parametrize("second", [11, 14])
+def test_frames_that_are_upside_down_turn_nobody_through_a_circle(second, sides):
+    angle, wrong = np.zeros(30), np.array([10, second])
+    angle[wrong] = np.multiply(sides, np.radians(137))
+    pivot = jnp.asarray([250.0, 260.0])
+    turned = turn_about(pivot, angle, np.ones(30), np.zeros((30, 2)))
+    calm = np.degrees(np.asarray(angle_of(smooth_compiled(turned, jnp.ones(30), pivot, 2.0))))
+    assert np.abs(calm).max() < 45
+    np.testing.assert_allclose(calm[[0, 29]], 0, atol=0.1)
+    weight = jnp.ones(30).at[wrong].set(0.01)
+    trusted = np.degrees(np.asarray(angle_of(smooth_compiled(turned, weight, pivot, 2.0))))
+    assert np.abs(trusted).max() < 0.5
+
+
+def test_headings_that_cancel_out_keep_their_own_and_have_gradients():
+    pivot = jnp.asarray([3.0, 4.0])
+
+    def smoothed(angle):
+        clip = turn_about(pivot, angle, jnp.ones(2), jnp.zeros((2, 2)))
+        return transform.smooth(clip, jnp.ones(2), pivot, 1e6)
+
+    angle = jnp.asarray([0.0, np.pi])
+    linear = jax.jit(smoothed)(angle).linear
+    np.testing.assert_allclose(linear, [np.eye(2), -np.eye(2)], atol=1e-6)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(smoothed(x).linear)))(angle)
+    assert np.isfinite(gradient).all()
+
+
 def test_smoothing_interpolates_frames_without_weight(rng):
     steady = from_angle_scale(jnp.full(9, 0.4), jnp.full(9, 1.2), offset=jnp.ones((9, 2)))
     broken = Transform2D(
@@ -147,3 +176,58 @@ def test_smoothing_keeps_a_constant_affine_transform(rng):
     clip = Transform2D(jnp.tile(one.linear, (6, 1, 1)), jnp.tile(one.offset, (6, 1)))
     assert_equal(smooth_compiled(clip, jnp.ones(6), jnp.asarray([5.0, 6.0]), 1.0), clip, 1e-9)
     assert transform.smooth(clip, jnp.ones(6), jnp.asarray([5.0, 6.0]), 0.0) is clip
+
+
+fill = jax.jit(transform.fill_gaps)
+
+
+def test_filling_gaps_agrees_with_a_loop(rng):
+    pivot = np.array([30.0, -20.0])
+    for _ in range(20):
+        weight = np.where(rng.uniform(size=9) > 0.6, rng.uniform(0.1, 1, 9), 0)
+        angle, scale = rng.uniform(-np.pi, np.pi, 9), rng.uniform(0.5, 2, 9)
+        given = turn_about(pivot, angle, scale, rng.normal(size=(9, 2)))
+        image = np.asarray(apply(given, jnp.tile(jnp.asarray(pivot), (9, 1, 1))))[:, 0]
+        filled, weights = fill(given, jnp.asarray(weight), jnp.asarray(pivot))
+        valid = np.flatnonzero(weight)
+        for frame in range(9):
+            before, after = valid[valid <= frame], valid[valid >= frame]
+            if not len(valid):
+                expected = (np.zeros(()), np.ones(()), pivot, 0)
+            elif len(before) and len(after):
+                a, b = before[-1], after[0]
+                t = (frame - a) / max(b - a, 1)
+                turn = np.angle(np.exp(1j * (angle[b] - angle[a])))
+                expected = (
+                    angle[a] + t * turn,
+                    scale[a] ** (1 - t) * scale[b] ** t,
+                    (1 - t) * image[a] + t * image[b],
+                    (1 - t) * weight[a] + t * weight[b],
+                )
+            else:
+                nearest = before[-1] if len(before) else after[0]
+                expected = (angle[nearest], scale[nearest], image[nearest], 0)
+            one = Transform2D(filled.linear[frame], filled.offset[frame])
+            expected_linear = from_angle_scale(jnp.asarray(expected[0]), jnp.asarray(expected[1]))
+            np.testing.assert_allclose(one.linear, expected_linear.linear, atol=1e-9)
+            np.testing.assert_allclose(one.linear @ pivot + one.offset, expected[2], atol=1e-9)
+            np.testing.assert_allclose(weights[frame], expected[3], atol=1e-12)
+            if weight[frame]:
+                np.testing.assert_array_equal(one.linear, given.linear[frame])
+
+
+def test_gaps_of_affine_transforms_are_bridged_and_any_content_is_harmless(rng):
+    one = random_transforms(rng)
+    clip = Transform2D(jnp.tile(one.linear, (5, 1, 1)), jnp.tile(one.offset, (5, 1)))
+    weight, pivot = jnp.asarray([0.0, 1.0, 0.0, 1.0, 0.0]), jnp.asarray([5.0, 6.0])
+    gaps = weight[:, None] == 0
+
+    def filled(linear, offset):
+        broken = Transform2D(
+            jnp.where(gaps[:, None], jnp.nan, linear), jnp.where(gaps, jnp.inf, offset)
+        )
+        return transform.fill_gaps(broken, weight, pivot)[0]
+
+    assert_equal(jax.jit(filled)(*clip), clip, 1e-9)
+    total = jax.jit(jax.grad(lambda x: sum(jnp.sum(y) for y in filled(*x))))(clip)
+    assert all(np.isfinite(x).all() and np.any(x) for x in total)

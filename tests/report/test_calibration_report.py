@@ -95,8 +95,24 @@ def test_missing_people_are_reported_without_a_nan(missing):
     assert found["status"] == {"ok": 4, "too_few_points": 1}
     assert gone["mean_iou_before"] is gone["mean_iou_after"] is None
     assert report["mean_iou_after"] == found["mean_iou_after"]
+    rows = sorted(report["who_is_who"], key=lambda row: -row["num_frames"])
+    assert [row["motion"] for row in rows] == [0, None]
+    assert (rows[1]["confidence"], rows[1]["size"]) == (None, None)
     table = strict_json(transforms_json(missing))
     assert [len(person) for person in table["people"]] == [5, 5]
+
+
+def test_the_report_says_who_moves_whom_and_who_is_left_out(missing):
+    reference, driving = two_people(32)
+    one = reference._replace(keypoints=reference.keypoints.select([0]), masks=reference.masks[:1])
+    conf = driving.keypoints.conf * np.array([0.5, 1.0])[:, None, None]
+    driving = driving._replace(keypoints=Keypoints(driving.keypoints.xy, conf))
+    moved, left_out = strict_json(report_on(calibrate_clip(one, driving))["who_is_who"])
+    assert (moved["reference"], moved["motion"], moved["num_frames"]) == (0, 1, 5)
+    assert (left_out["reference"], left_out["motion"], left_out["num_frames"]) == (None, 0, 5)
+    assert moved["confidence"] == 1.0
+    assert left_out["confidence"] == 0.5
+    assert all(0.3 < row["size"] < 1.2 for row in (moved, left_out))
 
 
 def test_the_folder_holds_everything_per_person(missing, tmp_path):

@@ -9,7 +9,7 @@ import tyro
 from tqdm import tqdm
 
 from tpc_jax.commands.options import GivenInputs, Inputs, ModelChoice
-from tpc_jax.commands.shared import load_model, read_inputs, stage, step_bar
+from tpc_jax.commands.shared import load_model, read_inputs, show_people, stage, step_bar
 from tpc_jax.errors import UserError
 from tpc_jax.options import Calibrating, Options
 
@@ -32,6 +32,7 @@ def calibrate(
 
     with stage("reading"):
         reference, motion = read_inputs(inputs)
+    show_people(motion)
     with stage("calibrating"):
         clip = calibrate_clip(reference, motion, calibrating)
     with stage("writing"):
@@ -78,9 +79,10 @@ def animate(
     with stage("reading"):
         reference, motion = read_inputs(inputs)
         model = load_model(loading)
+    show_people(motion)
     animator, num_people = model.animator, len(reference.masks)
     # Made before anything is computed: a motion of the wrong kind ends here.
-    pose = pose_pictures(motion, animator.canvas, animator.pose_kind, max(1, num_people))
+    pose = pose_pictures(motion, animator.canvas, animator.pose_kind)
     plan = plan_run(animator, len(motion.frames), denoising)
     clip = None
     if plan.needs_calibration:

@@ -29,6 +29,10 @@ class GivenInputs:
     """DensePose coordinates of the motion (npy), for models that read them beside a rendering."""
     driving_kind: MotionKind | Literal["auto"] = "auto"
     """What the motion shows."""
+    person: tuple[int, ...] | None = None
+    """People of the motion who move the reference's: one number for each person of the reference,
+    in its order. They are counted from 0, from left to right by where each is first seen; the
+    surest and largest, over all frames, if left out. Nobody else is animated."""
 
     def __post_init__(self):
         """Check that both are given, or neither."""

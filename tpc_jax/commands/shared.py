@@ -12,11 +12,13 @@ from tpc_jax.errors import UserError
 
 
 def read_inputs(inputs: GivenInputs):
-    """Read the reference and the motion.
+    """Read the reference and the motion, and leave in it those who move the reference.
 
     Raises:
-        UserError: They are not given, or a file cannot be read or does not fit.
+        UserError: They are not given, a file cannot be read or does not fit, or a person is named
+            who is not there.
     """
+    from tpc_jax.pose.cast import choose_people
     from tpc_jax.pose.reading import read_motion, read_reference
 
     if inputs.reference is None or inputs.driving is None:
@@ -29,7 +31,24 @@ def read_inputs(inputs: GivenInputs):
         masks_path=inputs.target_masks,
         uv_path=inputs.driving_uv,
     )
-    return reference, motion
+    return reference, choose_people(reference, motion, inputs.person)
+
+
+def show_people(motion) -> None:
+    """Print who moves whom, if there is more than one person on either side."""
+    from tpc_jax.report.calibration import who_is_who
+
+    rows = who_is_who(motion)
+    if len(rows) < 2:
+        return
+    print(f"{'reference':>9}{'motion':>8}{'frames':>8}{'confidence':>12}{'size':>7}")
+    for row in rows:
+        texts = ["-" if row[name] is None else str(row[name]) for name in ("reference", "motion")]
+        print(f"{texts[0]:>9}{texts[1]:>8}{row['num_frames']:>8}", end="")
+        is_seen = row["num_frames"] > 0
+        print(f"{row['confidence']:>12.2f}{row['size']:>7.0%}" if is_seen else f"{'-':>12}{'-':>7}")
+    if any(row["reference"] is None for row in rows):
+        print("people of the motion without a reference are left out; --person chooses others")
 
 
 def load_model(choice: ModelChoice):

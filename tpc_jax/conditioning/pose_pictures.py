@@ -19,19 +19,20 @@ PoseKind = Literal["house", "densepose", "dwpose", "openpose", "uv"]
 
 
 def pose_pictures(
-    motion: Motion, canvas: Canvas, kind: PoseKind = "house", num_people: int = 1
+    motion: Motion, canvas: Canvas, kind: PoseKind = "house"
 ) -> UInt8[np.ndarray, "frames height width 3"] | Float[np.ndarray, "frames height width 2"]:
     """Return the motion as an animator wants to see it.
 
     Args:
-        motion: The motion.
+        motion: The motion; everybody in it is shown, so leave in it those who move the reference
+            (`choose_people`).
         canvas: Where it goes; DensePose coordinates are always stretched onto it.
         kind: "house": part maps where known, else skeletons, in the house colours. "densepose": the
             DensePose rendering itself, or part maps painted as one. "dwpose": the people of a
-            keypoint file as DWPose draws them, else the skeleton rendering itself, else skeletons
-            of the bodies alone. "openpose": skeletons as OpenPose draws them. "uv": DensePose
+            keypoint file as DWPose draws them (the surest of each frame unless people were chosen,
+            as the annotator does), else the skeleton rendering itself, else skeletons of the bodies
+            alone. "openpose": skeletons as OpenPose draws them. "uv": DensePose
             coordinates in [0, 1], no picture.
-        num_people: People that DWPose draws, the surest ones.
 
     Raises:
         UserError: A DensePose rendering or its coordinates are wanted and the motion has none.
@@ -41,7 +42,7 @@ def pose_pictures(
     if kind == "densepose":
         return _densepose_pictures(motion, canvas)
     if kind == "dwpose":
-        return canvas.pictures(_dwpose_pictures(motion, num_people))
+        return canvas.pictures(_dwpose_pictures(motion))
     if kind == "openpose":
         return canvas.pictures(_openpose_pictures(motion))
     if motion.parts is not None:
@@ -95,7 +96,7 @@ def _densepose_pictures(motion: Motion, canvas: Canvas):
     return canvas.pictures(frames, tuple(PALETTE[0].tolist()))
 
 
-def _dwpose_pictures(motion: Motion, num_people: int):
+def _dwpose_pictures(motion: Motion):
     people = motion.people
     if people is None:
         if motion.kind == "openpose":
@@ -104,4 +105,5 @@ def _dwpose_pictures(motion: Motion, num_people: int):
             [np.asarray(motion.keypoints.xy), np.asarray(motion.keypoints.conf)[..., None]], -1
         )
         people = whole_body(points, "coco-17")
-    return draw_motion(people, motion.frames.shape[1:3], CANVAS, num_people)
+    count = 1 if motion.cast is None else len(people.body.conf)
+    return draw_motion(people, motion.frames.shape[1:3], CANVAS, count)

@@ -19,6 +19,7 @@ from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
 from tpc_jax.pose.densepose_keypoints import keypoints_from_parts
 from tpc_jax.pose.dwpose import WholeBody, draw_whole_body, frame_of, whole_body
 from tpc_jax.pose.masks import divide_masks, person_masks, read_masks
+from tpc_jax.pose.matching import Cast
 from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
@@ -41,8 +42,8 @@ class Reference(NamedTuple):
 class Motion(NamedTuple):
     """A motion, ready to be matched with the reference people.
 
-    People are in no particular order from frame to frame (`pose.matching` finds out who is who);
-    `masks` has them in the order of `keypoints`.
+    People are in no particular order from frame to frame until `choose_people` finds out who is
+    who; `masks` has them in the order of `keypoints`.
 
     Attributes:
         frames: The video itself, RGB.
@@ -54,6 +55,8 @@ class Motion(NamedTuple):
         parts: DensePose part map, if it is known.
         people: The people as their file has them, with hands and faces; `[people frames ...]`.
         uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
+        cast: Who moves whom, where `choose_people` left nobody but those who move the people of a
+            reference, in its order.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
@@ -64,6 +67,7 @@ class Motion(NamedTuple):
     parts: UInt8[np.ndarray, "frames height width"] | None
     people: WholeBody | None = None
     uv: Float[np.ndarray, "frames height width 2"] | None = None
+    cast: Cast | None = None
 
 
 def no_people(*frames: int) -> Keypoints:

@@ -1,9 +1,12 @@
-"""Planar transforms: apply, compose, invert, convert, measure, smooth.
+"""Planar transforms: apply, compose, invert, convert, measure, bridge gaps, smooth.
 
 Functions take transforms with any leading batch axes and are named target-from-source, so that
 `compose(c_from_b, b_from_a)` reads as what it returns. Contractions run at the highest precision.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -119,6 +122,64 @@ def from_angle_scale(
     return Transform2D(linear, shift)
 
 
+class _Motion(NamedTuple):
+    """Transforms as what may be averaged along frames."""
+
+    log_scale: Float[Array, " frames"]
+    angle: Float[Array, " frames"]
+    centre: Float[Array, "frames 2"]
+    shear: Float[Array, "frames 2 2"]
+
+
+def fill_gaps(
+    drv_from_ref: Transform2D, weight: Float[Array, " frames"], pivot: Float[Array, " 2"]
+) -> tuple[Transform2D, Float[Array, " frames"]]:
+    """Interpolate the transforms of one person in frames of zero weight.
+
+    Between the weighted frames on both sides, linearly in time: log scale, angle along the shorter
+    way, the image of the pivot and, for affine fits, the shear. At both ends the nearest weighted
+    frame is repeated.
+
+    Args:
+        drv_from_ref: One transform per frame; the unweighted ones may hold anything.
+        weight: Non-negative; zero marks the gaps.
+        pivot: A point on the person in reference pixels, such as the centroid of its keypoints.
+
+    Returns:
+        The transforms, the weighted ones untouched, the identity in every frame if there are none;
+        and the weights, interpolated likewise, but zero at both ends.
+
+    Source: project rule for degenerate frames.
+    """
+    frame, has_own = jnp.arange(len(weight)), weight > 0
+    before = jax.lax.cummax(jnp.where(has_own, frame, -1))
+    after = jax.lax.cummin(jnp.where(has_own, frame, len(weight)), reverse=True)
+    is_between = (before >= 0) & (after < len(weight))
+    first = jnp.where(before >= 0, before, jnp.minimum(after, len(weight) - 1))
+    last = jnp.where(is_between, after, first)
+    share = (frame - first) / jnp.maximum(last - first, 1)
+    share = jnp.where(is_between, share, 0).astype(weight.dtype)
+
+    def over_frames(x: Array, values: Array) -> Array:
+        return x.reshape(-1, *[1] * (values.ndim - 1))
+
+    def blend(values: Array) -> Array:
+        return values[first] + over_frames(share, values) * (values[last] - values[first])
+
+    still = identity(weight.shape, drv_from_ref.linear.dtype)
+    own = jax.tree.map(lambda x, i: jnp.where(over_frames(has_own, x), x, i), drv_from_ref, still)
+    motion = _to_motion(own, pivot)
+    turn = motion.angle[last] - motion.angle[first]
+    turn = turn - 2 * jnp.pi * jnp.round(turn / (2 * jnp.pi))
+    bridge = jax.tree.map(blend, motion)._replace(angle=motion.angle[first] + share * turn)
+    filled = jax.tree.map(
+        lambda x, bridged: jnp.where(over_frames(share > 0, x), bridged, x[first]),
+        own,
+        _from_motion(bridge, pivot),
+    )
+    return filled, jnp.where(is_between, blend(weight), 0)
+
+
 def smooth(
     drv_from_ref: Transform2D,
     weight: Float[Array, " frames"],
@@ -127,35 +188,57 @@ def smooth(
 ) -> Transform2D:
     """Smooth the transforms of one person along frames with a Gaussian.
 
-    The smoothed quantities are log scale, unwrapped angle, the image of the pivot, and (for affine
-    fits) the shear left when scale and angle are taken out. Smoothing the image of a point on the
-    person, not the offset, keeps the person in place: the offset is the image of the far-away
-    origin, and swings with every change of angle.
+    The smoothed quantities are log scale, angle as a unit vector, the image of the pivot, and (for
+    affine fits) the shear left when scale and angle are taken out. Unit vectors have no seam: a
+    frame that is upside down pulls by its weight, and can turn nobody through a circle. Smoothing
+    the image of a point on the person, not the offset, keeps the person in place: the offset is the
+    image of the far-away origin, and swings with every change of angle.
 
     Args:
         drv_from_ref: One transform per frame; the unweighted ones must be finite too.
-        weight: Non-negative; frames of zero weight are interpolated from their neighbours.
+        weight: How certain each is, non-negative; frames of zero weight have no effect.
         pivot: A point on the person in reference pixels, such as the centroid of its keypoints.
         sigma: Standard deviation in frames; zero returns the transforms unchanged.
 
     Returns:
-        The smoothed transforms; a frame with no weighted frame in reach keeps its own.
+        The smoothed transforms; a frame with no weighted frame in reach keeps its own, and its own
+        angle where those in reach cancel out.
 
     Source: own derivation.
     """
     if sigma == 0:
         return drv_from_ref
-    scale = jnp.maximum(scale_of(drv_from_ref), jnp.finfo(drv_from_ref.linear.dtype).tiny)
-    angle = jnp.unwrap(angle_of(drv_from_ref))
-    upright = from_angle_scale(-angle, 1 / scale).linear
-    shear = jnp.matmul(upright, drv_from_ref.linear, precision="highest")
-    centre = apply(drv_from_ref, jnp.broadcast_to(pivot[None, None, :], (len(angle), 1, 2)))[:, 0]
+    motion = _to_motion(drv_from_ref, pivot)
+    heading = jnp.stack([jnp.cos(motion.angle), jnp.sin(motion.angle)], axis=1)
     columns = jnp.concatenate(
-        [jnp.log(scale)[:, None], angle[:, None], centre, shear.reshape(-1, 4)], axis=1
+        [heading, motion.log_scale[:, None], motion.centre, motion.shear.reshape(-1, 4)], axis=1
     )
     weights = jnp.broadcast_to(weight[:, None], columns.shape)
     columns = gaussian_smooth(columns, weights, sigma)
-    turned = from_angle_scale(columns[:, 1], jnp.exp(columns[:, 0])).linear
-    linear = jnp.matmul(turned, columns[:, 4:].reshape(-1, 2, 2), precision="highest")
+    cosine, sine = columns[:, 0], columns[:, 1]
+    has_heading = cosine**2 + sine**2 > jnp.finfo(columns.dtype).eps
+    # atan2 has no gradient at the origin.
+    angle = jnp.arctan2(jnp.where(has_heading, sine, 0), jnp.where(has_heading, cosine, 1))
+    smoothed = _Motion(
+        columns[:, 2],
+        jnp.where(has_heading, angle, motion.angle),
+        columns[:, 3:5],
+        columns[:, 5:].reshape(-1, 2, 2),
+    )
+    return _from_motion(smoothed, pivot)
+
+
+def _to_motion(drv_from_ref: Transform2D, pivot: Float[Array, " 2"]) -> _Motion:
+    scale = jnp.maximum(scale_of(drv_from_ref), jnp.finfo(drv_from_ref.linear.dtype).tiny)
+    angle = angle_of(drv_from_ref)
+    upright = from_angle_scale(-angle, 1 / scale).linear
+    shear = jnp.matmul(upright, drv_from_ref.linear, precision="highest")
+    centre = apply(drv_from_ref, jnp.broadcast_to(pivot[None, None, :], (len(angle), 1, 2)))[:, 0]
+    return _Motion(jnp.log(scale), angle, centre, shear)
+
+
+def _from_motion(motion: _Motion, pivot: Float[Array, " 2"]) -> Transform2D:
+    turned = from_angle_scale(motion.angle, jnp.exp(motion.log_scale)).linear
+    linear = jnp.matmul(turned, motion.shear, precision="highest")
     image = jnp.einsum("fij,j->fi", linear, pivot, precision="highest")
-    return Transform2D(linear, columns[:, 2:4] - image)
+    return Transform2D(linear, motion.centre - image)

@@ -14,6 +14,7 @@ from tpc_jax.io.atomic import atomic_path, write_json
 from tpc_jax.io.images import from_uint8
 from tpc_jax.io.video import write_video
 from tpc_jax.metrics.image import person_iou
+from tpc_jax.pose.reading import Motion
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.report.overlay import draw_calibration
 
@@ -112,7 +113,12 @@ def calibration_report(
         Plain values; a person who is in no frame has None for intersections over union.
     """
     people = [_person_report(clip, person) for person in range(clip.num_people)]
-    report = {"settings": settings, "num_frames": clip.num_frames, "people": people}
+    report = {
+        "settings": settings,
+        "num_frames": clip.num_frames,
+        "people": people,
+        "who_is_who": who_is_who(clip.motion),
+    }
     for when, overlaps in zip(("before", "after"), person_overlaps(clip, masks), strict=True):
         name = f"mean_iou_{when}"
         for person, value in zip(people, overlaps, strict=True):
@@ -120,6 +126,31 @@ def calibration_report(
         known = overlaps[np.isfinite(overlaps)]
         report[name] = float(known.mean()) if len(known) else None
     return report
+
+
+def who_is_who(motion: Motion) -> list[dict[str, Any]]:
+    """List which person of the motion moves which of the reference, and who is left out.
+
+    Returns:
+        Rows of plain values: numbers of the people of `reference` and `motion`, None for nobody; in
+        how many frames the motion's person is seen, the mean confidence of its visible points, and
+        the mean size of the box around them (longer side) as a share of the picture's height, None
+        for nobody. Empty for a motion nobody was chosen from.
+    """
+    cast = motion.cast
+    if cast is None:
+        return []
+    pairs = [*enumerate(cast.person.tolist()), *((None, other) for other in cast.left_out.tolist())]
+    return [
+        {
+            "reference": reference,
+            "motion": person if person >= 0 else None,
+            "num_frames": int(cast.num_frames[person]) if person >= 0 else 0,
+            "confidence": float(cast.confidence[person]) if person >= 0 else None,
+            "size": float(cast.size[person] / motion.frames.shape[1]) if person >= 0 else None,
+        }
+        for reference, person in pairs
+    ]
 
 
 def person_overlaps(

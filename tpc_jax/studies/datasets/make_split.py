@@ -20,6 +20,7 @@ from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
 from tpc_jax.options import Case
 from tpc_jax.pose.filtering import DEFAULT_TAU
+from tpc_jax.pose.matching import foremost_person, select_people
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX as INDEX
 from tpc_jax.studies.datasets.interface import DataSet, Misalignment
 from tpc_jax.studies.datasets.splits import Pair, Split
@@ -141,7 +142,7 @@ def _moving_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pa
 
 
 def measure_torso(keypoints: Keypoints) -> Torso | None:
-    """Measure the clearest person's torso in every frame.
+    """Measure the most prominent person's torso in every frame.
 
     Frames in which it is not seen are filled from their neighbours.
 
@@ -151,11 +152,11 @@ def measure_torso(keypoints: Keypoints) -> Torso | None:
     Returns:
         None where neither torso nor shoulders are seen in half of the frames, or nobody is there.
     """
-    if len(keypoints.conf) == 0:
+    order = foremost_person(keypoints)
+    if len(order) == 0:
         return None
-    frames = np.arange(keypoints.conf.shape[1])
-    clearest = np.asarray(keypoints.conf).sum(-1).argmax(0)
-    xy, conf = keypoints.select((clearest, frames))
+    frames = np.arange(order.shape[1])
+    xy, conf = select_people(keypoints, order).select(0)
     xy, seen = np.asarray(xy, np.float64), np.asarray(conf) > DEFAULT_TAU
     shoulders = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
     hips = [INDEX["left_hip"], INDEX["right_hip"]]

@@ -19,6 +19,7 @@ from tpc_jax.conditioning.pose_pictures import pose_pictures, show_pose
 from tpc_jax.errors import UserError
 from tpc_jax.io.video import write_video
 from tpc_jax.options import Calibrating, Options
+from tpc_jax.pose.cast import choose_people
 from tpc_jax.pose.reading import Motion
 from tpc_jax.report.calibration import person_overlaps
 from tpc_jax.report.sheets import enlarge
@@ -161,7 +162,8 @@ class _Job:
     ):
         self.study, self.records, self.folder = study, records, folder
         self.split, self.name = loaded.split.digest, pair.name
-        self.reference, self.motion = load_pair(loaded.data, pair)
+        self.reference, motion = load_pair(loaded.data, pair)
+        self.motion = choose_people(self.reference, motion)
         self.canvas = study.model.animator.canvas
         self.truth = true_clip(self.motion, self.canvas)
         self._calibrated: dict[tuple, CalibratedClip] = {}

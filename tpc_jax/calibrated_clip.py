@@ -16,6 +16,7 @@ from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.cast import choose_people
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.refinement.clip import Judgement, refine_clip
 from tpc_jax.warp.warp import warp_image_and_mask
 
 # Frames warped by one call; a fixed number, so that clips of all lengths share one program.
@@ -45,6 +46,7 @@ class CalibratedClip(NamedTuple):
         calibration: The transforms and how they came about, as NumPy arrays.
         keypoints: The driving keypoints in the order of the reference's people.
         order: Which of the motion's people each of the reference's people is; -1 for nobody.
+        judgement: What was chosen per frame and why; None where fits are taken as they are.
     """
 
     reference: Reference
@@ -52,6 +54,7 @@ class CalibratedClip(NamedTuple):
     calibration: Calibration
     keypoints: Keypoints
     order: Int[np.ndarray, "people frames"]
+    judgement: Judgement | None = None
 
     @property
     def num_people(self) -> int:
@@ -149,10 +152,13 @@ def calibrate_clip(
     order = np.where(np.any(keypoints.conf, axis=-1), np.arange(len(keypoints.conf))[:, None], -1)
     calibration = calibrate_on_host(
         reference.keypoints, keypoints, method=calibrating.method, transform=calibrating.transform,
-        smooth_sigma=calibrating.smooth, reference_size=reference.image.shape[1::-1],
-        driving_size=motion.frames.shape[2:0:-1],
+        smooth_sigma=0.0 if calibrating.is_refined else calibrating.smooth,
+        reference_size=reference.image.shape[1::-1], driving_size=motion.frames.shape[2:0:-1],
     )  # fmt: skip
-    return CalibratedClip(reference, motion, calibration, keypoints, order)
+    judgement = None
+    if calibrating.is_refined:
+        calibration, judgement = refine_clip(reference, motion, calibration, calibrating.smooth)
+    return CalibratedClip(reference, motion, calibration, keypoints, order, judgement)
 
 
 def _require_common_points(reference: Reference, motion: Motion) -> None:

@@ -110,13 +110,10 @@ def calibrate(
     status = _check_range(own.result, scale_range, reference_size, driving_size)
     is_ok = status == SolveStatus.OK.value
     seen = visible(reference, 0.0).astype(ref_xy.dtype)
-    centroid = jax.vmap(weighted_mean)(_finite(ref_xy), seen)
     certainty = jnp.where(is_ok, _certainty(own, ref_xy, drv_xy, weight, seen), 0)
-    drv_from_ref, certainty = jax.vmap(fill_gaps)(own.result.drv_from_ref, certainty, centroid)
-    blur = partial(smooth, sigma=smooth_sigma)
-    drv_from_ref = jax.vmap(blur)(drv_from_ref, certainty, centroid)
+    drv_from_ref = _bridge(reference, own.result.drv_from_ref, certainty, sigma=smooth_sigma)
     chosen = jnp.where(own.subset, weight, 0)
-    residual = _residual(drv_from_ref, ref_xy, drv_xy, chosen)
+    residual = residual_of(drv_from_ref, ref_xy, drv_xy, chosen)
     return Calibration(drv_from_ref, own.subset, residual, status, ~is_ok)
 
 
@@ -148,14 +145,53 @@ def calibrate_on_host(reference: Keypoints, driving: Keypoints, **options: Any) 
     """
     _check_shapes(reference, driving)
     num_frames = driving.xy.shape[1]
+    filled = _compiled(reference, _fill_up(driving, num_frames), **options)
+    return jax.tree.map(lambda x: np.asarray(x)[:, :num_frames], filled)
+
+
+def bridge_on_host(
+    reference: Keypoints,
+    drv_from_ref: Transform2D,
+    certainty: Float[np.ndarray, "people frames"],
+    smooth_sigma: float = 0.0,
+) -> Transform2D:
+    """Bridge gaps and smooth, as `calibrate` does, compiled, from NumPy to NumPy.
+
+    Args:
+        reference: As for `calibrate`.
+        drv_from_ref: Transforms `[people frames]`.
+        certainty: How certain each is; 0 marks the gaps.
+        smooth_sigma: As for `calibrate`.
+    """
+    num_frames = certainty.shape[1]
+    sides = _as_default_float(reference)
+    values = jax.tree.map(
+        lambda x: np.asarray(x, sides.xy.dtype), _fill_up((drv_from_ref, certainty), num_frames)
+    )
+    bridged = _compiled_bridge(sides, *values, sigma=smooth_sigma)
+    return jax.tree.map(lambda x: np.asarray(x)[:, :num_frames], bridged)
+
+
+def _fill_up(arrays: Any, num_frames: int) -> Any:
+    """Fill the frames [people frames ...] up to a length that many clips share."""
     bucket = max(_SMALLEST_BUCKET, 1 << (num_frames - 1).bit_length())
 
     def fill_up(x: Any) -> np.ndarray:
         x = np.asarray(x)
         return np.pad(x, [(0, 0), (0, bucket - num_frames)] + [(0, 0)] * (x.ndim - 2))
 
-    filled = _compiled(reference, jax.tree.map(fill_up, driving), **options)
-    return jax.tree.map(lambda x: np.asarray(x)[:, :num_frames], filled)
+    return jax.tree.map(fill_up, arrays)
+
+
+def _bridge(reference: Keypoints, drv_from_ref: Transform2D, certainty, *, sigma: float):
+    """Bridge gaps and smooth every person's transforms about the middle of the keypoints."""
+    seen = visible(reference, 0.0).astype(certainty.dtype)
+    centroid = jax.vmap(weighted_mean)(_finite(jnp.asarray(reference.xy)), seen)
+    drv_from_ref, certainty = jax.vmap(fill_gaps)(drv_from_ref, certainty, centroid)
+    return jax.vmap(partial(smooth, sigma=sigma))(drv_from_ref, certainty, centroid)
+
+
+_compiled_bridge = jax.jit(_bridge, static_argnames="sigma")
 
 
 def _check_shapes(reference: Keypoints, driving: Keypoints) -> None:
@@ -292,7 +328,7 @@ def _certainty(
     spread = jax.vmap(jax.vmap(weighted_spread))(every_ref, chosen) ** 2 * jnp.sum(chosen, -1)
     size = jax.vmap(weighted_spread)(ref, seen)[:, None]
     transform = fit.result.drv_from_ref
-    error = _residual(transform, ref, drv, weight)
+    error = residual_of(transform, ref, drv, weight)
     relative = safe_divide(error, (scale_of(transform) * size) ** 2)
     lever = safe_divide(
         spread, jnp.broadcast_to(size**2 * jnp.sum(seen, -1)[:, None], spread.shape)
@@ -301,7 +337,7 @@ def _certainty(
     return jax.lax.stop_gradient(jnp.clip(certainty, _LEAST_CERTAINTY, 1.0))
 
 
-def _residual(
+def residual_of(
     drv_from_ref: Transform2D,
     ref: Float[Array, "people points 2"],
     drv: Float[Array, "people frames points 2"],

@@ -12,6 +12,8 @@ from tpc_jax.errors import UserError
 Method = Literal["lts", "all", "face", "clip"]
 # The kind of transform that is fitted.
 TransformKind = Literal["similarity", "affine", "translation_scale", "rigid"]
+# Whether fits are refined by what both bodies look like.
+Refinement = Literal["auto", "none"]
 # What is read of the calibrated pictures (`conditioning.masks.ROUTINGS`).
 Routing = Literal["open", "masked", "union", "replace", "composite"]
 # How the calibrated picture of a group of frames is chosen.
@@ -33,6 +35,9 @@ class Calibrating:
             all frames at once (clip).
         transform: Kind of transform.
         smooth: Temporal smoothing of the transforms, standard deviation in frames; 0 for none.
+        refine: auto refines similarities that are fitted to the best half (lts) by the bodies on
+            both sides, and leaves the reference untouched where that is better; none takes fits as
+            they are, as for every other method.
 
     Raises:
         UserError: The smoothing is negative.
@@ -41,6 +46,12 @@ class Calibrating:
     method: Method = "lts"
     transform: TransformKind = "similarity"
     smooth: float = 0.0
+    refine: Refinement = "auto"
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether fits are refined."""
+        return (self.refine, self.method, self.transform) == ("auto", "lts", "similarity")
 
     def __post_init__(self):
         """Check the range of the smoothing."""

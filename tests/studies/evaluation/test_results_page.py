@@ -70,6 +70,7 @@ def made_up(splits):
                     scores["foreground_ssim"] = 0.5 + 0.01 * (better + noise)
                     error = 0.05 if variant.propagation == "off" else 0.02
                     scores["foreground_motion_error"] = error + 0.001 * noise
+                    scores |= {"scale_error": 0.03, "rotation_error": 2.5, "shift_error": 0.01}
                 shift = 1 - 0.1 * better
                 features = {"pictures": encoded(rng, shift, 2), "clips": encoded(rng, shift, 1)}
                 rows[split.split.digest, pair.name, variant.name] = {
@@ -151,6 +152,10 @@ def test_the_page(tmp_path):
     assert read["Propagation steadies the person", "scale"] == "holds"
     assert read["The best subset beats the face points", "misaligned"] == "holds"
     assert read["TPC loses nothing where nothing is misaligned", "aligned"] == "no loss found"
+    head = next(line for line in lines if line[0] == "| split")
+    row = next(line for line in lines if line[:2] == ["| rotation", "with TPC"])
+    errors = [cell for title, cell in zip(head, row, strict=True) if title.startswith("person ")]
+    assert [cell.split(" ")[0] for cell in errors[-3:]] == ["3.00", "2.50", "1.00"]
     ablation = page.split("## Ablation")[1].split("## What")[0]
     rows = [line.split(" | ")[:2] for line in ablation.splitlines()[4:] if line.startswith("| ")]
     expected = [

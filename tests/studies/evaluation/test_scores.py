@@ -4,10 +4,13 @@ import skimage.metrics
 
 from tpc_jax._types import Keypoints
 from tpc_jax.metrics import picture_scores
+from tpc_jax.studies.evaluation.pairs import drawn_pair
 from tpc_jax.studies.evaluation.scores import (
     DISCO_SCORES,
     FAIR_WHEN_MOVED,
+    PLACEMENT_ERRORS,
     part_color_error,
+    placement_errors,
     score_frames,
 )
 from tpc_jax.studies.evaluation.truth import Truth
@@ -84,6 +87,38 @@ def test_moved_people_get_fair_scores_only():
     assert scores.keys() == set(FAIR_WHEN_MOVED)
     assert scores["part_color_error"] == 0
     assert score_frames(moved, Truth(FRAMES, MASKS, None, None), is_moved=True) == {}
+
+
+def test_the_persons_size_turn_and_place_are_those_of_the_middle_frame():
+    stills = [
+        drawn_pair(0, 48, misalignment=(angle, 1.0, (0.0, 0.0))).reference
+        for angle in (0.3, 0.0, 0.1)
+    ]
+    turned = np.stack([still.image for still in stills])
+    true, mask = (np.repeat(x[None], 3, axis=0) for x in (turned[1], stills[1].masks[0]))
+    errors = placement_errors(turned, true, mask)
+    assert errors["rotation_error"] == pytest.approx(np.degrees(0.1), abs=0.5)
+    assert errors["scale_error"] < 0.01
+    assert errors["person_found"] == 1
+
+
+def test_frames_without_the_person_are_beyond_all_others():
+    right = drawn_pair(0, 48, num_frames=4).motion
+    mask = right.masks[0].copy()
+    grey = right.frames.copy()
+    grey[:1] = 128
+    some = placement_errors(grey, right.frames, mask)
+    assert some["person_found"] == 0.75
+    assert max(some[name] for name in PLACEMENT_ERRORS) < 0.01
+    grey[:2] = 128
+    half = placement_errors(grey, right.frames, mask)
+    assert half["person_found"] == 0.5
+    assert np.isinf(half["scale_error"])
+    # Infinite is left out of what is noted down; frames that show nobody do not count.
+    assert "scale_error" not in score_frames(grey, Truth(right.frames, mask))
+    mask[0] = False
+    assert placement_errors(grey, right.frames, mask)["person_found"] == pytest.approx(2 / 3)
+    assert placement_errors(grey, right.frames, np.zeros_like(mask)) == {}
 
 
 def test_the_fields_convention_is_labelled_and_apart():

@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -114,6 +116,37 @@ def test_a_person_turned_away_shows_back_and_no_face(still, index):
     assert (clip.conf[0, :3] == 0).all()
     assert (clip.parts == 1).sum() > 50
     assert not np.isin(clip.parts, (2, 9, 10, 13, 14)).any()
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_person_who_turns_about_shows_front_side_and_back(cast, index):
+    person, scene, motion = cast(index, num_frames=1, facing_away=0.0)
+    yaw = np.radians(np.arange(0, 361, 15))
+    still = {
+        name: value.repeat(len(yaw), axis=0)
+        for name, value in vars(motion).items()
+        if name in ("arms", "wrists", "legs", "torso", "head", "root", "zoom")
+    }
+    camera = dataclasses.replace(motion.camera, is_close=False)
+    zero = {"torso": 0 * still["torso"], "head": 0 * still["head"], "camera": camera}
+    motion = dataclasses.replace(motion, yaw=yaw, **{**still, **zero})
+    clip = render_clip(person, scene, motion, 96)
+    np.testing.assert_array_equal(clip.frames[0], clip.frames[-1])
+    facing = clip.keypoints[:, LEFT_POINTS[0], 0] - clip.keypoints[:, RIGHT_POINTS[0], 0]
+    is_front, is_back = np.cos(yaw) > 0.1, np.cos(yaw) < -0.1
+    assert (facing[is_front] > 0).all()
+    assert (facing[is_back] < 0).all()
+    for some, torso in ((is_front, 2), (is_back, 1)):
+        assert {1, 2} & set(np.unique(clip.parts[some])) == {torso}
+    # In profile the far side is hidden: the left one where the person looks to the right.
+    right, left = clip.conf[6], clip.conf[18]
+    assert right[[5, 6, 11, 12]].tolist() == [0, 1, 0, 1]
+    assert left[[5, 6, 11, 12]].tolist() == [1, 0, 1, 0]
+    # The trunk narrows and stays upright; nothing jumps.
+    areas = clip.mask.sum((1, 2))
+    assert 0.4 * areas[0] < areas.min()
+    change = np.abs(np.diff(areas)) / areas[0]
+    assert change.max() < 0.25
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,14 @@ class DataSet(abc.ABC):
         """Return the clips that may hold the motion of a case; all of them by default."""
         return self.names
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, case: str) -> dict[str, Any]:
         """Return what tells this data set from others, as plain values.
 
         The digest covers names and lengths of all clips: enough to notice another version, and
         cheap for sets of any size.
+
+        Args:
+            case: The case of the split that is made from it, for sets that grow by cases.
         """
         listing = [[name, self.num_frames(name)] for name in self.names]
         return {"kind": self.kind, "clips": len(listing), "digest": digest(listing)}

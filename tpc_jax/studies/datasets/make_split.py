@@ -1,4 +1,4 @@
-"""Draw splits: aligned pairs, and the paper's four cases of misalignment.
+"""Draw splits: aligned pairs, the paper's four cases of misalignment, and people who turn about.
 
 | case | reference | motion |
 |---|---|---|
@@ -7,6 +7,7 @@
 | `rotation` | first frame, turned by up to 180 degrees either way | any |
 | `bending` | the frame whose torso is turned farthest against the motion's | turns |
 | `walking` | the frame whose torso differs most in size from the motion's | changes in size |
+| `turning` | the frame that faces the camera most, by more than the motion | turns about |
 """
 
 import zlib
@@ -29,6 +30,16 @@ SCALES = (0.4, 2.0)
 LARGEST_ANGLE = 180.0
 # A motion counts as bending or walking if its torso differs by this from the reference's.
 LEAST_ANGLE, LEAST_RATIO = 25.0, 1.4
+# It counts as turning if it faces the camera by so much less; see `measure_facing`. Shoulders are
+# about 0.7 torsos wide, half of which are left at 60 degrees.
+LEAST_FACING = 0.35
+_LEAST = {
+    "bending": f"turns by {LEAST_ANGLE:g} degrees",
+    "walking": f"changes in size by a factor of {LEAST_RATIO:g}",
+    "turning": f"faces the camera by {LEAST_FACING:g} torso lengths less",
+}
+_SHOULDERS = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
+_HIPS = [INDEX["left_hip"], INDEX["right_hip"]]
 # Of long clips so many frames are looked at.
 _PROBED = 48
 
@@ -55,7 +66,7 @@ def make_split(
         data: Where to draw from.
         case: Which case.
         num_pairs: Number of pairs; clips that are too few are used several times, except for
-            `bending` and `walking`.
+            `bending`, `walking` and `turning`.
         num_frames: Frames of each motion.
         step: Distance of its frames in the clip.
         seed: Seed of the draws; each case has draws of its own.
@@ -76,17 +87,15 @@ def make_split(
         raise UserError(
             f"no clip has more than {span} frames; choose fewer frames or a smaller step"
         )
-    is_moving = case in ("bending", "walking")
-    draw = _moving_pairs if is_moving else _moved_pairs
+    draw = _moving_pairs if case in _LEAST else _moved_pairs
     offsets = np.arange(num_frames) * step
     pairs = []
     for pair in draw(data, case, names, offsets, rng):
         pairs.append(pair._replace(name=f"{len(pairs):03d}-{pair.clip}"))
         if len(pairs) == num_pairs:
-            return Split(case, seed, data.identity(), tuple(pairs))
-    least = f"{LEAST_ANGLE:g} degrees" if case == "bending" else f"a factor of {LEAST_RATIO:g}"
+            return Split(case, seed, data.identity(case), tuple(pairs))
     raise UserError(
-        f"only {len(pairs)} clips show a torso that changes by {least}, {num_pairs} are wanted; "
+        f"only {len(pairs)} clips show a torso that {_LEAST[case]}, {num_pairs} are wanted; "
         "ask for fewer pairs"
     )
 
@@ -119,15 +128,20 @@ def _moving_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pa
                 f"{name}: has no keypoints, without which {case} cannot be told; add keypoints or "
                 "a DensePose rendering"
             )
-        torso = measure_torso(clip.keypoints)
-        if torso is None:
+        torso, facing = measure_torso(clip.keypoints), measure_facing(clip.keypoints)
+        if torso is None or (facing is None and case == "turning"):
             continue
-        values = torso.angle if case == "bending" else np.log(torso.length)
-        least = LEAST_ANGLE if case == "bending" else np.log(LEAST_RATIO)
+        values, least = {
+            "bending": (torso.angle, LEAST_ANGLE),
+            "walking": (np.log(torso.length), np.log(LEAST_RATIO)),
+            "turning": (facing, LEAST_FACING),
+        }[case]
         starts = np.arange(count - offsets[-1])
         windows = np.interp(starts[:, None] + offsets, probed, values)
         # [start, reference]; the reference is none of the motion's own frames.
-        distance = np.abs(np.median(windows, axis=1)[:, None] - values)
+        distance = values - np.median(windows, axis=1)[:, None]
+        # Who turns about is known from the front; bending and walking have no such side.
+        distance = distance if case == "turning" else np.abs(distance)
         inside = (probed >= starts[:, None]) & (probed <= starts[:, None] + offsets[-1])
         distance[inside] = -1
         # A motion that changes by itself is preferred to one that only differs.
@@ -137,8 +151,11 @@ def _moving_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pa
             continue
         frames = tuple(int(frame) for frame in start + offsets)
         pair = Pair("", str(name), int(probed[reference]), frames)
-        at = [np.interp([pair.reference, *frames], probed, x) for x in torso]
-        yield pair._replace(found=_found(Torso(*at), pair.misalignment))
+        at = [np.interp([pair.reference, *frames], probed, x) for x in (*torso, values)]
+        found = _found(Torso(*at[:2]), pair.misalignment)
+        if case == "turning":
+            found["facing"] = _median_and_range(at[2][1:] - at[2][0])
+        yield pair._replace(found=found)
 
 
 def measure_torso(keypoints: Keypoints) -> Torso | None:
@@ -152,26 +169,56 @@ def measure_torso(keypoints: Keypoints) -> Torso | None:
     Returns:
         None where neither torso nor shoulders are seen in half of the frames, or nobody is there.
     """
-    order = foremost_person(keypoints)
-    if len(order) == 0:
+    if (found := _foremost(keypoints)) is None:
         return None
-    frames = np.arange(order.shape[1])
-    xy, conf = select_people(keypoints, order).select(0)
-    xy, seen = np.asarray(xy, np.float64), np.asarray(conf) > DEFAULT_TAU
-    shoulders = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
-    hips = [INDEX["left_hip"], INDEX["right_hip"]]
+    xy, seen = found
     spans = {
-        (*shoulders, *hips): xy[:, hips].mean(1) - xy[:, shoulders].mean(1),
-        tuple(shoulders): xy[:, shoulders[1]] - xy[:, shoulders[0]],
+        (*_SHOULDERS, *_HIPS): xy[:, _HIPS].mean(1) - xy[:, _SHOULDERS].mean(1),
+        tuple(_SHOULDERS): xy[:, _SHOULDERS[1]] - xy[:, _SHOULDERS[0]],
     }
     for points, vector in spans.items():
         length = np.hypot(*vector.T)
         known = np.flatnonzero(seen[:, list(points)].all(1) & (length > 0))
-        if 2 * len(known) >= len(frames):
+        if 2 * len(known) >= len(seen):
             angle = np.degrees(np.unwrap(np.arctan2(vector[known, 1], vector[known, 0])))
             columns = (length[known], angle)
-            return Torso(*(np.interp(frames, known, column) for column in columns))
+            return Torso(*(np.interp(np.arange(len(seen)), known, column) for column in columns))
     return None
+
+
+def measure_facing(keypoints: Keypoints) -> Float[np.ndarray, " frames"] | None:
+    """Measure how far the most prominent person faces the camera in every frame.
+
+    Width from the right to the left shoulder across the torso, in torso lengths: largest from the
+    front, 0 in profile, negative from behind. Frames in which shoulders or hips are not seen are
+    filled from their neighbours.
+
+    Args:
+        keypoints: `[people frames 17]`.
+
+    Returns:
+        None where the torso is not seen in half of the frames, or nobody is there.
+    """
+    if (found := _foremost(keypoints)) is None:
+        return None
+    xy, seen = found
+    down = xy[:, _HIPS].mean(1) - xy[:, _SHOULDERS].mean(1)
+    left = xy[:, _SHOULDERS[0]] - xy[:, _SHOULDERS[1]]
+    length2 = (down**2).sum(1)
+    known = np.flatnonzero(seen[:, _SHOULDERS + _HIPS].all(1) & (length2 > 0))
+    if 2 * len(known) < len(seen):
+        return None
+    width = left[known, 0] * down[known, 1] - left[known, 1] * down[known, 0]
+    return np.interp(np.arange(len(seen)), known, width / length2[known])
+
+
+def _foremost(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return points [frames 17 2] of the most prominent person and which are seen, if anybody is."""
+    order = foremost_person(keypoints)
+    if len(order) == 0:
+        return None
+    xy, conf = select_people(keypoints, order).select(0)
+    return np.asarray(xy, np.float64), np.asarray(conf) > DEFAULT_TAU
 
 
 def _found(torso: Torso, misalignment: Misalignment) -> dict:
@@ -180,11 +227,9 @@ def _found(torso: Torso, misalignment: Misalignment) -> dict:
     ratio = torso.length[1:] / (torso.length[0] * scale)
     turn = torso.angle[1:] - torso.angle[0] - np.degrees(angle)
     turn = turn - 360 * np.round(np.median(turn) / 360)
-    values = {"scale": ratio, "angle": turn}
-    return {
-        name: {
-            "median": round(float(np.median(x)), 3),
-            "range": [round(float(x.min()), 3), round(float(x.max()), 3)],
-        }
-        for name, x in values.items()
-    }
+    return {"scale": _median_and_range(ratio), "angle": _median_and_range(turn)}
+
+
+def _median_and_range(x: np.ndarray) -> dict:
+    ends = [round(float(x.min()), 3), round(float(x.max()), 3)]
+    return {"median": round(float(np.median(x)), 3), "range": ends}

@@ -151,7 +151,7 @@ def check_data(split: Split, data: DataSet, names: Sequence[str]) -> None:
     Raises:
         UserError: They differ.
     """
-    if split.data != (found := data.identity()):
+    if split.data != (found := data.identity(split.case)):
         different = [key for key in found if split.data.get(key) != found[key]]
         raise UserError(
             f"{names[0]}: was made from other data than {names[1]} ({', '.join(different)} "

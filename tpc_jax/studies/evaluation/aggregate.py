@@ -9,7 +9,7 @@ from jaxtyping import Float
 from tpc_jax.metrics.bootstrap import Interval, bootstrap_mean, bootstrap_ratio
 from tpc_jax.metrics.frechet import feature_statistics, frechet_distance
 from tpc_jax.studies.evaluation.networks import decode
-from tpc_jax.studies.evaluation.scores import DISCO_SCORES, FAIR_WHEN_MOVED
+from tpc_jax.studies.evaluation.scores import DISCO_SCORES, FAIR_WHEN_MOVED, PLACEMENT_ERRORS
 from tpc_jax.studies.evaluation.study import TRUTH, LoadedSplit, Rows
 from tpc_jax.studies.evaluation.variants import PLAIN, Variant
 
@@ -21,14 +21,14 @@ SCORES = (
     *(f"{region}{score}" for region in ("", "foreground_", "background_", "face_")
       for score in ("psnr", "ssim", "mae")),
     *("motion_error", "foreground_motion_error", "background_motion_error", "flicker"),
-    *("person_iou_before", "person_iou_after"),
+    *("person_iou_before", "person_iou_after", *PLACEMENT_ERRORS, "person_found"),
     *(f"disco_{name}" for name in DISCO_SCORES),
     "lpips",
     *FAIR_WHEN_MOVED,
 )  # fmt: skip
 SET_SCORES = ("frechet_pictures", "frechet_clips")
 HIGHER_IS_BETTER = frozenset(
-    name for name in SCORES if name.endswith(("psnr", "ssim")) or "iou" in name
+    name for name in SCORES if name.endswith(("psnr", "ssim", "found")) or "iou" in name
 )
 SET_RESAMPLES = 50
 _QUANTILES = (0.025, 0.975)

@@ -19,6 +19,7 @@ from tpc_jax.studies.evaluation.aggregate import (
     gain,
     keys_of,
 )
+from tpc_jax.studies.evaluation.scores import PLACEMENT_ERRORS
 from tpc_jax.studies.evaluation.study import LoadedSplit, Rows
 from tpc_jax.studies.evaluation.tables import SHOWN, Column, cell, num_clips, plot, results_table
 from tpc_jax.studies.evaluation.variants import DESCRIPTIONS, METHODS, PLAIN, TPC, Variant
@@ -46,6 +47,7 @@ VARIANTS = tuple(dict.fromkeys((*COMPARED, *ABLATED)))
 _MAIN = {
     "mae": Column("L1, %", 100, 2),
     **{name: SHOWN[name] for name in ("psnr", "ssim", "foreground_psnr", "foreground_ssim")},
+    **{name: SHOWN[name] for name in PLACEMENT_ERRORS},
     "frechet_pictures": Column("pictures*"),
     "frechet_clips": Column("clips*"),
 }
@@ -164,7 +166,9 @@ def _page(rows: Rows, groups, tables, model: str, command: str) -> str:
         "`configs/splits`. Means over clips with 95 % bootstrap intervals over clips in brackets; "
         f"`{MISALIGNED}` is all misaligned splits together. *Columns with a star are Frechet "
         "distances of this project's own **synthetic features**; they stand where the paper has "
-        "FID-VID and FVD, but are neither, and compare within one table only. LPIPS and FID need "
+        "FID-VID and FVD, but are neither, and compare within one table only. Errors of the "
+        "person's size, rotation and position are against the motion's person, as "
+        "`docs/evaluation.md` says. LPIPS and FID need "
         "published weights, which are not part of this project (`docs/metrics.md`).",
         "## With and without TPC (layout of the paper's Table 1)\n\n" + _main_table(tables),
         "## Ablation: transform and propagation (layout of the paper's ablation)\n\n"

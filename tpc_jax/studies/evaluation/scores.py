@@ -2,16 +2,19 @@
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from tpc_jax.io.images import from_uint8
 from tpc_jax.metrics.pictures import picture_scores
+from tpc_jax.metrics.placement import LEAST_MATCH, picture_placement
 from tpc_jax.metrics.temporal import flicker, frame_difference_error
 from tpc_jax.studies.evaluation.truth import Truth
 
 # Scores that ask where in the picture something is are unfair to those who move the motion: their
 # person stands, rightly, elsewhere. Colours by body part ask only what the person looks like.
 FAIR_WHEN_MOVED = ("part_color_error",)
+# Of the generated person against the motion's, see `placement_errors`.
+PLACEMENT_ERRORS = ("scale_error", "rotation_error", "shift_error")
 _NUM_PARTS = 25
 # Of the field's convention, see `metrics.modes`.
 DISCO_SCORES = ("l1", "psnr", "ssim")
@@ -21,6 +24,8 @@ _LEAST_PIXELS = 4
 
 _jit_flicker = jax.jit(flicker)
 _jit_motion = jax.jit(frame_difference_error)
+# Of single pictures: one program serves clips of any length.
+_jit_placement = jax.jit(picture_placement)
 
 
 def score_frames(
@@ -43,8 +48,8 @@ def score_frames(
 
     Returns:
         `mae`, `psnr`, `ssim`, the same by region (`foreground_psnr` and so on), `flicker`,
-        `motion_error` by region, `part_color_error`, `disco_l1` and so on. What cannot be told is
-        left out.
+        `motion_error` by region, `part_color_error`, those of `placement_errors`, `disco_l1` and so
+        on. What cannot be told is left out.
     """
     scores = {}
     if truth.parts is not None:
@@ -52,6 +57,8 @@ def score_frames(
         scores["part_color_error"] = part_color_error(frames, own, truth.frames, truth.parts)
     if not is_moved:
         scores |= _placed_scores(frames, truth)
+        if truth.masks is not None:
+            scores |= placement_errors(frames, truth.frames, truth.masks)
         if use_disco:
             values = picture_scores(frames, truth.frames, mode="disco").values
             scores |= {f"disco_{name}": _mean(values[name]) for name in DISCO_SCORES}
@@ -70,6 +77,36 @@ def _placed_scores(frames, truth: Truth) -> dict[str, float]:
                 error = _jit_motion(pred, target, truth.regions[name])
                 scores[f"{name}_motion_error"] = float(error)
     return scores
+
+
+def placement_errors(
+    frames: UInt8[np.ndarray, "frames height width 3"],
+    target: UInt8[np.ndarray, "frames height width 3"],
+    masks: Bool[np.ndarray, "frames height width"],
+) -> dict[str, float]:
+    """Compare size, turn and place of the person with the motion's, frame by frame.
+
+    Args:
+        frames: Generated clip.
+        target: Ground truth.
+        masks: Its person.
+
+    Returns:
+        `scale_error`, |log of the size ratio|; `rotation_error`, degrees; `shift_error`, person
+        heights; each the median over the frames that show a person. `person_found` is the share of
+        them in which the generated one is found; where it is not, errors count as beyond all
+        others, so that a clip with the person lost in half of its frames has infinite ones.
+    """
+    errors = []
+    for pred, true, mask in zip(frames, target, masks, strict=True):
+        if mask.any():
+            found = _jit_placement(from_uint8(pred), from_uint8(true), mask)
+            error = [abs(np.log(found.scale)), abs(np.degrees(found.angle)), np.hypot(*found.shift)]
+            errors.append(error if found.match >= LEAST_MATCH else [np.inf] * len(error))
+    if not errors:
+        return {}
+    medians = dict(zip(PLACEMENT_ERRORS, np.median(errors, axis=0).tolist(), strict=True))
+    return {**medians, "person_found": float(np.isfinite(errors).all(axis=1).mean())}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -153,13 +153,14 @@ def grid_tasks(
         conditions: All of `study_conditions` by default.
     """
     data = SyntheticPeople(size, num_clips, seed)
-    identity = data.identity()
+    case = "grid"
+    identity = data.identity(case)
     variants: dict[Point, list[Variant]] = {}
     for point, variant in study_conditions() if conditions is None else conditions:
         variants.setdefault(point, []).append(variant)
     tasks = {}
     for point, chosen in variants.items():
         pairs = tuple(held_out_pair(index, num_frames, *point) for index in range(num_clips))
-        split = Split("grid", seed, identity, pairs)
+        split = Split(case, seed, identity, pairs)
         tasks[point] = Task(LoadedSplit(point.name, split, data), tuple(chosen))
     return tasks

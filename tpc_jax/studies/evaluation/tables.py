@@ -34,6 +34,10 @@ class Column(NamedTuple):
 SHOWN = {
     "foreground_psnr": Column("person PSNR, dB", decimals=2),
     "foreground_ssim": Column("person SSIM"),
+    "scale_error": Column("person size error, %", 100, 2),
+    "rotation_error": Column("person rotation error, degrees", decimals=2),
+    "shift_error": Column("person position error, %", 100, 2),
+    "person_found": Column("person found, %", 100, 1),
     "face_psnr": Column("face PSNR, dB", decimals=2),
     "background_psnr": Column("background PSNR, dB", decimals=2),
     "background_ssim": Column("background SSIM"),
@@ -54,7 +58,10 @@ SHOWN = {
 }
 NOTE = """Means over clips with 95 % bootstrap intervals in brackets (the clip is the unit drawn);
 the number of clips stands above each table. Person, face and background are regions of the true
-frames. Motion error: difference of frame-to-frame changes; flicker: change where the truth stands
+frames. Person size, rotation and position error: of the generated person against the motion's, by
+the similarity that best carries the true person onto the generated picture (median over frames;
+size as log ratio, position in person heights); person found: frames in which there is one. Motion
+error: difference of frame-to-frame changes; flicker: change where the truth stands
 still; person IoU: of the calibrated reference's mask with the true one. Methods that move the
 motion onto the reference show the person, rightly, elsewhere than the true frames do, so that
 everything that compares pixels, regions or sets of whole pictures would punish them for what they

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax.studies.people import color
 from tpc_jax.studies.people.appearance import Person, sample_person
-from tpc_jax.studies.people.figure import build_figure
+from tpc_jax.studies.people.figure import Figure, build_figure
 from tpc_jax.studies.people.motion import Choreography, sample_motion
 from tpc_jax.studies.people.raster import draw_layers, split_parts, supersampling
 from tpc_jax.studies.people.scenes import Scene, render_scene, sample_scene
@@ -130,7 +130,6 @@ def render_clip(
     if frames is not None:
         index = np.asarray(frames, int)
         skeleton, scale, offset = skeleton.select(index), scale[index], offset[index]
-    figure = build_figure(person, skeleton, scene.light)
     center = np.array([width - 1, height - 1]) / 2
     linear = (height * scale)[:, None, None] * np.eye(2)
     offset = height * offset
@@ -142,11 +141,27 @@ def render_clip(
 
     ratio = supersampling(height, width)
     background = render_scene(scene, height * ratio, width * ratio)
+    # Front and back are made of different shapes.
+    sides = [np.flatnonzero(skeleton.faces_away == away) for away in (False, True)]
+    clips = [
+        _draw(build_figure(person, skeleton.select(side), scene.light), linear[side], offset[side],
+              background, ratio)
+        for side in sides if side.size
+    ]  # fmt: skip
+    order = np.argsort(np.concatenate(sides))
+    return Clip(*(np.concatenate(arrays)[order] for arrays in zip(*clips, strict=True)))
+
+
+def _draw(
+    figure: Figure, linear: np.ndarray, offset: np.ndarray, background: np.ndarray, ratio: int
+) -> Clip:
+    """Draw a figure over a background of `ratio` times the canvas size."""
     pictures, codes, mask = draw_layers(figure.layers, linear, offset, background, ratio)
     parts = split_parts(codes, figure.splits, linear, offset)
     keypoints = np.einsum("fij,fkj->fki", linear, figure.keypoints) + offset[:, None]
     keypoints = keypoints.astype(np.float32)
-    inside = ((keypoints > -0.5) & (keypoints < np.array([width, height]) - 0.5)).all(-1)
+    size = np.array([mask.shape[2], mask.shape[1]])
+    inside = ((keypoints > -0.5) & (keypoints < size - 0.5)).all(-1)
     conf = (inside & figure.visible).astype(np.float32)
     return Clip(pictures, keypoints, conf, parts, mask)
 

@@ -12,6 +12,8 @@ from tpc_jax.studies.people.skeleton import Skeleton
 _LEVELS = np.array([-0.10, -0.03, 0.05, 0.16, 0.36, 0.66, 0.93, 1.04, 1.14])
 _TURN = np.linspace(0.0, 1.0, 5)
 _DEPTH = np.array([0.9, 0.5, 0.42, 0.5, 0.62, 0.7, 0.68, 0.66, 0.66])
+# Cosine of the turn beyond which the shoulder line is seen too much from its end.
+_STEEP = np.cos(np.deg2rad(70.0))
 
 
 class Drum:
@@ -31,10 +33,14 @@ class Drum:
         level = np.stack([self.down[:, 1], -self.down[:, 0]], axis=1)
         shoulders = skeleton.project(skeleton.shoulders)
         line = shoulders[:, 0] - shoulders[:, 1]
-        self.across_top = unit(-line if skeleton.is_back else line)
-        self.across_bottom = level
         forward = skeleton.torso_axes[:, :, 2]
         self.turn = np.rad2deg(np.arctan2(forward[:, 0], forward[:, 2]))
+        self.across_top = unit(-line if skeleton.is_back else line)
+        # In profile the shoulder line points at the camera: its tilt there is none of the trunk's.
+        trust = np.abs(np.cos(np.deg2rad(self.turn)))[:, None] / _STEEP
+        mixed = unit(trust * self.across_top + (1 - trust) * level)
+        self.across_top = np.where(trust < 1, mixed, self.across_top)
+        self.across_bottom = level
         self.cos2 = np.cos(np.deg2rad(self.turn))[:, None] ** 2
         self.half = np.array(
             [

@@ -12,6 +12,8 @@ from tpc_jax.studies.people.shapes import HEAD, Layer, Split
 from tpc_jax.studies.people.skeleton import Skeleton
 from tpc_jax.studies.people.torso import Torso
 
+# Less than so many degrees from profile the far shoulder and hip lie behind the trunk.
+_PROFILE = 20.0
 _HAT_STYLES = ("cap", "beanie", "hat")
 
 
@@ -42,6 +44,12 @@ def _face_points(surface: HeadSurface) -> tuple[np.ndarray, np.ndarray]:
     return points, np.abs(seen) < limit
 
 
+def _side_is_hidden(torso: Torso) -> np.ndarray:
+    """Return whether left and right side [frames, 2] lie behind a trunk seen in profile."""
+    away = (torso.drum.turn[:, None] + np.array([90.0, -90.0])) % 360.0 - 180.0
+    return np.abs(away) < _PROFILE
+
+
 def _arm_is_hidden(torso: Torso, skeleton: Skeleton) -> np.ndarray:
     """Return whether elbows and wrists [frames, 4] lie behind the trunk."""
     drum = torso.drum
@@ -69,7 +77,7 @@ def build_figure(person: Person, skeleton: Skeleton, light: float) -> Figure:
 
     Args:
         person: Appearance.
-        skeleton: Joints of every frame.
+        skeleton: Joints of every frame; all show the person's front or all the back.
         light: -1 when the light falls in from the left, 1 from the right.
 
     Returns:
@@ -110,6 +118,7 @@ def build_figure(person: Person, skeleton: Skeleton, light: float) -> Figure:
     )
     visible = np.ones((skeleton.num_frames, 17), bool)
     visible[:, :5] = face_visible
+    visible[:, [5, 6]] = visible[:, [11, 12]] = ~_side_is_hidden(torso)
     visible[:, 7:11] = ~_arm_is_hidden(torso, skeleton)
     middle = surface.viewer_angle(180.0 if skeleton.is_back else 0.0)
     line = surface.at(np.clip(middle, -90, 90), np.zeros(1))[:, 0]

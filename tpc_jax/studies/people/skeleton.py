@@ -37,7 +37,8 @@ class Skeleton:
     """Joints of every frame in space; arrays are [frames, 3] or [frames, side, 3].
 
     `pelvis_axes`, `torso_axes` and `head_axes` hold the directions left, down and forward of
-    the body part as matrix columns; `hand_bends` [frames, side] are in-plane angles.
+    the body part as matrix columns; `hand_bends` [frames, side] are in-plane angles;
+    `faces_away` [frames] tells where the camera sees the back.
     """
 
     pelvis: np.ndarray
@@ -56,13 +57,18 @@ class Skeleton:
     torso_axes: np.ndarray
     head_axes: np.ndarray
     hand_bends: np.ndarray
+    faces_away: np.ndarray
     pitch: float
-    is_back: bool
 
     @property
     def num_frames(self) -> int:
         """Number of frames."""
         return self.pelvis.shape[0]
+
+    @property
+    def is_back(self) -> bool:
+        """Whether the camera sees the back; of use where it is the same in all frames."""
+        return bool(self.faces_away.all())
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Project points [..., 3] to the picture plane [..., 2] (body heights, y down)."""
@@ -180,6 +186,6 @@ def pose_skeleton(body: Proportions, motion: Choreography) -> Skeleton:
         torso_axes=torso_axes,
         head_axes=head_axes,
         hand_bends=motion.wrists,
+        faces_away=np.cos(motion.yaw) < 0,
         pitch=motion.camera.pitch,
-        is_back=bool(np.cos(motion.yaw).mean() < 0),
     )

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.densepose import SEGMENT_NUMBERS
 from tpc_jax.pose.filtering import DEFAULT_TAU
-from tpc_jax.pose.skeletons import FACE_POINTS, KEYPOINT_INDEX
+from tpc_jax.pose.skeletons import FACE_POINTS, KEYPOINT_INDEX, KEYPOINT_NAMES
 
 # Lengths between visible joints, in torsos, that tell the size of a torso seen foreshortened.
 _LENGTHS = {
@@ -47,6 +47,7 @@ _HAND_LENGTH, _HAND, _FOOT = 0.55, 0.08, 0.11
 _HEAD_WIDTH, _HEAD_HEIGHT, _HEAD_UP = 0.175, 0.23, 0.04
 # The middle of a head with one ear in view, from that ear towards the nose.
 _PROFILE = 0.25
+_FACE = [KEYPOINT_NAMES[index] for index in FACE_POINTS]
 _CIRCLE = np.stack(
     [np.cos(np.linspace(0, 2 * np.pi, 24)), np.sin(np.linspace(0, 2 * np.pi, 24))], axis=-1
 )
@@ -78,13 +79,11 @@ def capsule_parts(
         Own derivation; thickness fitted by eye to DensePose masks of several people.
     """
     canvas = np.zeros((height, width), np.uint8)
-    xy, conf = np.asarray(keypoints.xy, float), np.asarray(keypoints.conf)
-    seen = (conf > tau) & np.isfinite(xy).all(axis=-1)
-    points = {name: xy[index] for name, index in KEYPOINT_INDEX.items() if seen[index]}
+    points = _visible_points(keypoints, tau)
     torso = _torso_length(points)
     if torso == 0:
         return canvas
-    face = xy[list(FACE_POINTS)][seen[list(FACE_POINTS)]]
+    face = np.array([points[name] for name in _FACE if name in points])
     _complete(points, face, torso)
     _draw_trunk(canvas, points, torso)
     _draw_limbs(canvas, points, torso, ("upper_leg", "lower_leg"))
@@ -102,6 +101,12 @@ def capsule_mask(
 ) -> Bool[np.ndarray, "{height} {width}"]:
     """Draw the silhouette of one person; arguments as for `capsule_parts`."""
     return capsule_parts(keypoints, height, width, tau) > 0
+
+
+def _visible_points(keypoints: Keypoints, tau: float) -> _Points:
+    xy, conf = np.asarray(keypoints.xy, float), np.asarray(keypoints.conf)
+    seen = (conf > tau) & np.isfinite(xy).all(axis=-1)
+    return {name: xy[index] for name, index in KEYPOINT_INDEX.items() if seen[index]}
 
 
 def _torso_length(points: _Points) -> float:

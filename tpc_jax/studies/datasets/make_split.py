@@ -7,7 +7,8 @@
 | `rotation` | first frame, turned by up to 180 degrees either way | any |
 | `bending` | the frame whose torso is turned farthest against the motion's | turns |
 | `walking` | the frame whose torso differs most in size from the motion's | changes in size |
-| `turning` | the frame that faces the camera most, by more than the motion | turns about |
+| `turning` | the frame that faces the camera most, by more than the motion, scaled and turned as \
+| | in both cases above: who turns on the spot is aligned already | turns about |
 """
 
 import zlib
@@ -213,7 +214,7 @@ def measure_facing(keypoints: Keypoints) -> Float[np.ndarray, " frames"] | None:
 
 
 def _foremost(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return points [frames 17 2] of the most prominent person and which are seen, if anybody is."""
+    """Return points [frames 17 2] of the most prominent person and which are seen, or None."""
     order = foremost_person(keypoints)
     if len(order) == 0:
         return None

@@ -9,6 +9,8 @@ from tpc_jax.warp.warp import composite
 
 # Inpainting is slow and its result is smooth: a small picture is enough.
 _INPAINT_SIDE = 160
+# Blur beside a background, as a share of the canvas: streaks of its edge's pixels disappear.
+_EDGE_BLUR = 1 / 64
 
 
 def empty_background(
@@ -38,6 +40,26 @@ def empty_background(
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
     is_hole = (weight > 0)[..., None] | mask[..., None]
     return np.where(is_hole, filled, reference)
+
+
+def extend(
+    background: UInt8[np.ndarray, "height width 3"], beside: Bool[np.ndarray, "height width"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Continue a picture into the bars beside it: its edges, blurred.
+
+    Args:
+        background: RGB picture on a canvas.
+        beside: The bars; the rest is a rectangle, which stays as it is.
+
+    Source: own choice; a blurred edge has the scene's colours and no objects.
+    """
+    rows, columns = (np.flatnonzero(~beside.all(axis)) for axis in (1, 0))
+    height, width = beside.shape
+    edges = (rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1])
+    picture = background[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    extended = cv2.copyMakeBorder(picture, *map(int, edges), cv2.BORDER_REPLICATE)
+    blurred = cv2.GaussianBlur(extended, (0, 0), max(height, width) * _EDGE_BLUR)
+    return np.where(beside[..., None], blurred, background)
 
 
 def paste(

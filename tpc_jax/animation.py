@@ -139,9 +139,10 @@ def canvas_clip(
 def _background(canvas: Canvas, reference: Reference, motion: Motion):
     """Return the reference without its people; where the motion's picture is larger, extended."""
     empty = empty_background(reference.image, np.any(reference.masks, axis=0))
-    beside = canvas.beside(reference.image.shape[:2])
-    extended = extend(canvas.pictures(empty), beside)
-    return extended * ~(beside & canvas.beside(motion.frames.shape[1:3]))[..., None]
+    own, wanted = reference.image.shape[:2], motion.frames.shape[1:3]
+    background = extend(canvas.pictures(empty), canvas.content(own))
+    background[canvas.beside(own) & canvas.beside(wanted)] = 0
+    return background
 
 
 def _warped(animator: Animator, calibrated: CalibratedClip | None) -> Calibrated:

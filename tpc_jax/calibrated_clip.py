@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
@@ -98,21 +99,19 @@ class CalibratedClip(NamedTuple):
         """
         coverage = np.uint8(255) * self.reference.masks[person]
         pyramid = _jit_pyramid(np.dstack([self.reference.image, coverage]))
-        drv_from_ref = Transform2D(*(np.float64(x[person]) for x in self.calibration.drv_from_ref))
-        # Rounded once, or a scale of 1 that is composed of two others would not be exact.
-        canvas_from_ref = Transform2D(
-            np.float32(placement.scale[:, None] * drv_from_ref.linear),
-            np.float32(placement.apply(drv_from_ref.offset)),
-        )
+        drv_from_ref = (np.asarray(x)[person] for x in self.calibration.drv_from_ref)
+        linear, offset = (x.astype(np.float64) for x in drv_from_ref)
+        linear, offset = placement.scale[:, None] * linear, placement.apply(offset)
 
         def warp(frames: Frames) -> Warped:
             images = np.empty((len(frames), *size, 3), np.uint8)
             masks = np.empty((len(frames), *size), np.uint8)
             for at in range(0, len(frames), _FRAMES_AT_ONCE):
                 index = frames[np.minimum(np.arange(at, at + _FRAMES_AT_ONCE), len(frames) - 1)]
-                transforms = Transform2D(*(x[index] for x in canvas_from_ref))
+                canvas_from_ref = (jnp.asarray(x[index], jnp.float32) for x in (linear, offset))
+                layers = np.asarray(_jit_warp(pyramid, Transform2D(*canvas_from_ref), size))
                 chunk = slice(at, at + _FRAMES_AT_ONCE)
-                layers = np.asarray(_jit_warp(pyramid, transforms, size))[: len(images[chunk])]
+                layers = layers[: len(masks[chunk])]
                 images[chunk], masks[chunk] = layers[..., :3], layers[..., 3]
             return Warped(images, masks)
 

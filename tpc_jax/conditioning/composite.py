@@ -43,23 +43,24 @@ def empty_background(
 
 
 def extend(
-    background: UInt8[np.ndarray, "height width 3"], beside: Bool[np.ndarray, "height width"]
+    background: UInt8[np.ndarray, "height width 3"], content: tuple[slice, slice]
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Continue a picture into the bars beside it: its edges, blurred.
 
     Args:
         background: RGB picture on a canvas.
-        beside: The bars; the rest is a rectangle, which stays as it is.
+        content: The rows and columns that it fills, where it stays as it is.
 
     Source: own choice; a blurred edge has the scene's colours and no objects.
     """
-    rows, columns = (np.flatnonzero(~beside.all(axis)) for axis in (1, 0))
-    height, width = beside.shape
-    edges = (rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1])
-    picture = background[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    extended = cv2.copyMakeBorder(picture, *map(int, edges), cv2.BORDER_REPLICATE)
-    blurred = cv2.GaussianBlur(extended, (0, 0), max(height, width) * _EDGE_BLUR)
-    return np.where(beside[..., None], blurred, background)
+    rows, columns = (
+        np.arange(side).clip(filled.start, filled.stop - 1)
+        for side, filled in zip(background.shape[:2], content, strict=True)
+    )
+    sigma = _EDGE_BLUR * max(background.shape)
+    extended = np.asarray(cv2.GaussianBlur(background[np.ix_(rows, columns)], (0, 0), sigma))
+    extended[content] = background[content]
+    return extended
 
 
 def paste(

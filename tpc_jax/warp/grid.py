@@ -57,11 +57,13 @@ def _safe(
 ) -> tuple[Transform2D, Float[Array, ""], Bool[Array, ""]]:
     """Return an invertible transform, its determinant, and whether it is the one given."""
     linear, offset = drv_from_ref.linear, drv_from_ref.offset
-    eps = jnp.finfo(linear.dtype).eps
-    determinant = linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0]
+    identity, eps = jnp.eye(2, dtype=linear.dtype), jnp.finfo(linear.dtype).eps
     finite = jnp.isfinite(linear).all() & jnp.isfinite(offset).all()
+    # Twice, or a determinant of NaN would be passed over and its gradient would not.
+    linear = jnp.where(finite, linear, identity)
+    determinant = linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0]
     invertible = finite & (jnp.abs(determinant) > eps * jnp.square(linear).sum())
-    linear = jnp.where(invertible, linear, jnp.eye(2, dtype=linear.dtype))
+    linear = jnp.where(invertible, linear, identity)
     offset = jnp.where(invertible, offset, jnp.zeros_like(offset))
     determinant = jnp.where(invertible, determinant, jnp.ones_like(determinant))
     return Transform2D(linear, offset), determinant, invertible

@@ -55,7 +55,7 @@ def mixed_taps(
     aligned = zip(plain, [*weights, zero], [zero, *weights], strict=True)
     return Taps(
         first,
-        [(1 - share) * sharp + share * jnp.where(is_later, b, a) for sharp, a, b in aligned],
+        [sharp + share * (jnp.where(is_later, b, a) - sharp) for sharp, a, b in aligned],
     )
 
 

@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from tpc_jax.warp.kernels import Interpolation, Taps, mixed_taps, plain_taps, smooth_taps
-from tpc_jax.warp.sample import Border, Picture, axis_taps, check_options, weighted_sum
+from tpc_jax.warp.sample import (
+    Border,
+    Picture,
+    axis_taps,
+    check_options,
+    check_picture,
+    weighted_sum,
+)
 
 # Distance of samples, in pixels, at which the B-spline alone reads a picture: less blurs, more
 # shimmers. Chosen on noise, textures and drawn people.
@@ -42,16 +49,11 @@ def build_pyramid(image: Picture, border: Border = "zeros") -> Pyramid:
         Levels of the image's dtype.
 
     Raises:
-        ValueError: If the border is unknown or the image holds other numbers.
+        ValueError: If the border is unknown, or the image holds neither floats nor uint8.
     """
     check_options("bicubic", border)
-    image = jnp.asarray(image)
-    if not (image.dtype == jnp.uint8 or jnp.issubdtype(image.dtype, jnp.floating)):
-        raise ValueError(
-            f"image must hold floats in [0, 1] or uint8 from 0 to 255, got {image.dtype}; convert "
-            "it first"
-        )
-    levels = [image]
+    check_picture(image)
+    levels = [jnp.asarray(image)]
     while max(levels[-1].shape[:2]) > 1:
         levels.append(_halve(levels[-1], border))
     flat = [level.reshape(-1, image.shape[2]) for level in levels]
@@ -146,6 +148,6 @@ def _halve(
     height, width, _ = image.shape
     even = jnp.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode=_PADDING[border])
     is_float = jnp.issubdtype(image.dtype, jnp.floating)
-    wide = even if is_float else even.astype(jnp.uint16)
-    total = sum(wide[row::2, column::2] for row in (0, 1) for column in (0, 1))
+    even = even if is_float else even.astype(jnp.uint16)
+    total = (even[::2, ::2] + even[1::2, ::2]) + (even[::2, 1::2] + even[1::2, 1::2])
     return total / 4 if is_float else ((total + 2) // 4).astype(image.dtype)

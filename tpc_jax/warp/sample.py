@@ -5,17 +5,13 @@ from typing import Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped, UInt8
+from jaxtyping import Array, Float, Int, Shaped
 
 from tpc_jax.warp.kernels import Interpolation, Taps, plain_taps
 
 Border = Literal["zeros", "edge", "reflect"]
-Picture = (
-    Float[Array, "height width channels"]
-    | Float[np.ndarray, "height width channels"]
-    | UInt8[Array, "height width channels"]
-    | UInt8[np.ndarray, "height width channels"]
-)
+# Floats in [0, 1], or uint8 from 0 to 255.
+Picture = Shaped[Array, "height width channels"] | Shaped[np.ndarray, "height width channels"]
 # Pixel numbers along one axis and their weights.
 Axis = tuple[list[Int[Array, "*grid"]], list[Float[Array, "*grid"]]]
 
@@ -42,7 +38,8 @@ def sample_image(
         positions' dtype.
 
     Raises:
-        ValueError: If the interpolation or the border is unknown.
+        ValueError: If the interpolation or the border is unknown, or the image holds neither floats
+            nor uint8.
 
     Numerics:
         Tap positions in the dtype of `positions`, weights and sums in the result's dtype.
@@ -51,6 +48,7 @@ def sample_image(
         Keys 1981 with OpenCV's parameter; matches `warpAffine` of OpenCV 5 to rounding.
     """
     check_options(interpolation, border)
+    check_picture(image)
     height, width, channels = image.shape
     columns, rows = (
         axis_taps(positions[..., axis], size, border, lambda x: plain_taps(x, interpolation))
@@ -69,6 +67,15 @@ def check_options(interpolation: str, border: str) -> None:
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {known}, got {value!r}")
+
+
+def check_picture(image: Picture) -> None:
+    """Raise ValueError if a picture holds neither floats nor uint8."""
+    if image.dtype != jnp.uint8 and not jnp.issubdtype(image.dtype, jnp.floating):
+        raise ValueError(
+            "image and mask must hold floats in [0, 1] or uint8 from 0 to 255, got "
+            f"{image.dtype}; convert it first"
+        )
 
 
 def axis_taps(

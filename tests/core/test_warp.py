@@ -247,11 +247,14 @@ def test_grey_levels_come_back_as_grey_levels():
         expected, share = jit_warp_both(levels / np.float32(255), mask, transform, (36, 40))
         warped, coverage = jit_warp_both(levels, mask, transform, (36, 40))
         both = jit_warp_both(levels, np.uint8(255) * mask, transform, (36, 40))
-        np.testing.assert_array_equal(both[0], warped)
-        assert warped.dtype == both[1].dtype == jnp.uint8
-        assert np.abs(np.asarray(warped) - 255 * np.asarray(expected)).max() <= 1.5
-        assert coverage.dtype == jnp.float32
-        assert np.abs(np.asarray(both[1]) - 255 * np.asarray(share)).max() <= 1.5
+        for ours, theirs in zip(both, (warped, coverage), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        mixed = jit_warp_both(levels / np.float32(255), np.uint8(255) * mask, transform, (36, 40))
+        np.testing.assert_array_equal(mixed[0], expected)
+        np.testing.assert_array_equal(mixed[1], coverage)
+        for ours, theirs in ((warped, expected), (coverage, share)):
+            assert ours.dtype == jnp.uint8
+            assert np.abs(np.asarray(ours) - 255 * np.asarray(theirs)).max() <= 1.5
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.complex64, bool])

@@ -115,7 +115,7 @@ def warp_image_and_mask(
 
     Args:
         image: Reference picture, as for `warp_image`.
-        mask: Its person mask, as for `warp_mask`.
+        mask: Its person mask, as for `warp_mask`; a boolean one takes the image's dtype.
         drv_from_ref: One transform from reference to driving pixels.
         out_size: (height, width) of the driving canvas.
         interpolation: As for `warp_image`.
@@ -127,8 +127,18 @@ def warp_image_and_mask(
     Raises:
         ValueError: As `warp_image`.
     """
-    warped = warp_image(image, drv_from_ref, out_size, interpolation=interpolation, border=border)
-    return warped, warp_mask(mask, drv_from_ref, out_size, interpolation=interpolation)
+    image, mask = jnp.asarray(image), jnp.asarray(mask)
+    if mask.dtype == jnp.bool_:
+        mask = mask.astype(image.dtype) * (255 if image.dtype == jnp.uint8 else 1)
+    if border != "zeros" or mask.dtype != image.dtype:
+        warped = warp_image(
+            image, drv_from_ref, out_size, interpolation=interpolation, border=border
+        )
+        return warped, warp_mask(mask, drv_from_ref, out_size, interpolation=interpolation)
+    # One channel more costs next to nothing, a second picture as much as the first.
+    layers = jnp.concatenate([image, mask[..., None]], axis=-1)
+    warped = warp_image(layers, drv_from_ref, out_size, interpolation=interpolation)
+    return warped[..., :-1], warped[..., -1]
 
 
 def composite(

@@ -60,7 +60,8 @@ def canvas_clip_of(animator, reference, motion, calibrated, **options):
 
 
 def psnr(ours, theirs):
-    return 10 * np.log10(255**2 / np.square(np.subtract(ours, theirs, dtype=float)).mean())
+    error = np.square(np.subtract(ours, theirs, dtype=float)).mean()
+    return 10 * np.log10(255**2 / max(error, 1e-6))
 
 
 @pytest.mark.parametrize("side", [256, 384, 1080])

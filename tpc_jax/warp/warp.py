@@ -55,7 +55,8 @@ def warp_image(
     Numerics:
         Sampling in the image's dtype, of uint8 in the transform's. A transform without an inverse
         gives all zeros whatever the border. Where nothing shrinks the kernel is the released
-        code's; `nearest` aliases.
+        code's; `nearest` aliases. Many warps are faster under `lax.map` than under `vmap`, which
+        filters those too that do not shrink.
 
     Source:
         TPC, Procrustes warping; the released code's `warpAffine(..., INTER_CUBIC)`, which aliases

@@ -1,5 +1,6 @@
 """From a reference and a motion to an animated clip: wiring only."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -9,10 +10,11 @@ from jaxtyping import Array, Float, UInt8
 from tpc_jax.animators.base import Animator, Reading
 from tpc_jax.animators.load import Model
 from tpc_jax.animators.plan import Plan, plan_run
-from tpc_jax.animators.reading import CanvasClip, decode_clip, read_clip
+from tpc_jax.animators.reading import Calibrated, CanvasClip, decode_clip, read_clip
 from tpc_jax.animators.run import sample, start_latents
 from tpc_jax.calibrated_clip import CalibratedClip, calibrate_clip
-from tpc_jax.conditioning.composite import blend_background, empty_background
+from tpc_jax.conditioning.canvas import Canvas
+from tpc_jax.conditioning.composite import blend_background, empty_background, extend
 from tpc_jax.conditioning.levels import stretch_levels
 from tpc_jax.conditioning.pose_pictures import pose_pictures
 from tpc_jax.options import Options
@@ -120,14 +122,7 @@ def canvas_clip(
     if plan.needs_calibration:
         _needed(calibrated)
     still_mask, num_people = np.any(reference.masks, axis=0), len(reference.masks)
-    background = None
-    if plan.facts.is_pasted:
-        background = canvas.pictures(empty_background(reference.image, still_mask))
-
-    def warped(person, frames):
-        images, masks = _needed(calibrated).warped(person, frames)
-        return animator.read_pictures(images, masks), canvas.masks(masks)
-
+    background = _background(canvas, reference, motion) if plan.facts.is_pasted else None
     targets = np.zeros((num_people, len(motion.frames), *canvas.size), np.uint8)
     if plan.facts.hides or plan.blend_background:
         for person, frame in np.ndindex(targets.shape[:2]):
@@ -138,9 +133,39 @@ def canvas_clip(
         pose_pictures(motion, canvas, animator.pose_kind),
         background,
         canvas.masks(reference.masks),
-        warped,
+        _warped(animator, calibrated),
         targets,
     )
+
+
+def _background(canvas: Canvas, reference: Reference, motion: Motion):
+    """Return the reference without its people; where the motion's picture is larger, extended."""
+    empty = empty_background(reference.image, np.any(reference.masks, axis=0))
+    own, wanted = reference.image.shape[:2], motion.frames.shape[1:3]
+    background = extend(canvas.pictures(empty), canvas.content(own))
+    background[canvas.beside(own) & canvas.beside(wanted)] = 0
+    return background
+
+
+def _warped(animator: Animator, calibrated: CalibratedClip | None) -> Calibrated:
+    """Return what warps the reference straight to where it is read, when it is asked for.
+
+    The motion's bars stay black, as in all that is put onto the canvas.
+    """
+    canvas = animator.reading_canvas
+
+    @functools.cache
+    def warper(person: int):
+        clip = _needed(calibrated)
+        return clip.warper(person, canvas.size, canvas.placement(clip.size))
+
+    def warped(person, frames):
+        images, masks = warper(person)(frames)
+        bars = canvas.beside(_needed(calibrated).size)
+        images[:, bars], masks[:, bars] = 0, 0
+        return animator.read_pictures(images, masks), animator.canvas.masks(masks)
+
+    return warped
 
 
 def _needed(calibrated: CalibratedClip | None) -> CalibratedClip:

@@ -1,6 +1,7 @@
 """From a reference and a motion to the reference calibrated to every frame of the motion."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -11,22 +12,27 @@ from jaxtyping import Bool, Int, UInt8
 from tpc_jax._types import Keypoints, Transform2D
 from tpc_jax.calibration import Calibration, calibrate_on_host
 from tpc_jax.errors import UserError
+from tpc_jax.io.images import Letterbox
 from tpc_jax.options import Calibrating
 from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.cast import choose_people
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.refinement.clip import Judgement, refine_clip
-from tpc_jax.warp.warp import warp_image_and_mask
+from tpc_jax.warp.pyramid import Pyramid, build_pyramid
+from tpc_jax.warp.warp import warp_image
 
 # Frames warped by one call; a fixed number, so that clips of all lengths share one program.
 _FRAMES_AT_ONCE = 8
+
+# Where driving frames lie on a canvas of their own size.
+_UNMOVED = Letterbox(np.ones(2), np.zeros(2))
 
 Frames = Int[np.ndarray, " frames"]
 
 
 class Warped(NamedTuple):
-    """Pictures of the size of the driving frames.
+    """Pictures of the size of the driving frames, or of the canvas they were warped onto.
 
     Attributes:
         images: The reference, warped.
@@ -78,21 +84,41 @@ class CalibratedClip(NamedTuple):
             person: Number of the person in the reference.
             frames: Which frames; all if left out.
         """
-        frames = np.arange(self.num_frames) if frames is None else frames
-        image = self.reference.image.astype(np.float32) / np.float32(255)
-        mask = self.reference.masks[person].astype(np.float32)
-        images = np.empty((len(frames), *self.size, 3), np.uint8)
-        masks = np.empty((len(frames), *self.size), np.uint8)
-        for at in range(0, len(frames), _FRAMES_AT_ONCE):
-            index = np.minimum(np.arange(at, at + _FRAMES_AT_ONCE), len(frames) - 1)
-            transforms = Transform2D(
-                *(x[person, frames[index]] for x in self.calibration.drv_from_ref)
-            )
-            chunk = slice(at, at + _FRAMES_AT_ONCE)
-            count = len(images[chunk])
-            warped = _jit_warp(image, mask, transforms, self.size)
-            images[chunk], masks[chunk] = (np.asarray(x)[:count] for x in warped)
-        return Warped(images, masks)
+        warp = self.warper(person, self.size, _UNMOVED)
+        return warp(np.arange(self.num_frames) if frames is None else frames)
+
+    def warper(
+        self, person: int, size: tuple[int, int], placement: Letterbox
+    ) -> Callable[[Frames], Warped]:
+        """Return what warps the reference and a person's mask straight onto a canvas.
+
+        Args:
+            person: Number of the person in the reference.
+            size: Height and width of the canvas.
+            placement: Where driving frames lie on it.
+
+        Returns:
+            A function of the numbers of the frames.
+        """
+        coverage = np.uint8(255) * self.reference.masks[person]
+        pyramid = _jit_pyramid(np.dstack([self.reference.image, coverage]))
+        drv_from_ref = (np.asarray(x)[person] for x in self.calibration.drv_from_ref)
+        linear, offset = (x.astype(np.float64) for x in drv_from_ref)
+        linear, offset = placement.scale[:, None] * linear, placement.apply(offset)
+
+        def warp(frames: Frames) -> Warped:
+            images = np.empty((len(frames), *size, 3), np.uint8)
+            masks = np.empty((len(frames), *size), np.uint8)
+            for at in range(0, len(frames), _FRAMES_AT_ONCE):
+                index = frames[np.minimum(np.arange(at, at + _FRAMES_AT_ONCE), len(frames) - 1)]
+                canvas_from_ref = (jnp.asarray(x[index], jnp.float32) for x in (linear, offset))
+                layers = np.asarray(_jit_warp(pyramid, Transform2D(*canvas_from_ref), size))
+                chunk = slice(at, at + _FRAMES_AT_ONCE)
+                layers = layers[: len(masks[chunk])]
+                images[chunk], masks[chunk] = layers[..., :3], layers[..., 3]
+            return Warped(images, masks)
+
+        return warp
 
     def target_masks(
         self, person: int, frames: Frames | None = None
@@ -117,13 +143,12 @@ class CalibratedClip(NamedTuple):
         return masks
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _jit_warp(image, mask, drv_from_ref: Transform2D, size):
-    def warp(transform):
-        warped = warp_image_and_mask(image, mask, transform, size)
-        return tuple(jnp.round(255 * x).astype(jnp.uint8) for x in warped)
+_jit_pyramid = jax.jit(build_pyramid)
 
-    return jax.lax.map(warp, drv_from_ref)
+
+@functools.partial(jax.jit, static_argnums=2)
+def _jit_warp(pyramid: Pyramid, canvas_from_ref: Transform2D, size: tuple[int, int]):
+    return jax.lax.map(lambda transform: warp_image(pyramid, transform, size), canvas_from_ref)
 
 
 def calibrate_clip(

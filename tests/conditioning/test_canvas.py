@@ -94,3 +94,14 @@ def test_bars_take_the_colour_asked_for():
     fitted = SMALL.pictures(np.zeros((1, 8, 16, 3), np.uint8), (68, 1, 84))
     assert (fitted[0, :4] == (68, 1, 84)).all()
     assert not fitted[0, 4:12].any()
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])
+def test_pictures_of_the_canvas_s_size_stay_and_bars_are_what_is_left(fit):
+    canvas = Canvas((48, 64), fit)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
+    np.testing.assert_array_equal(canvas.pictures(images), images)
+    np.testing.assert_array_equal(canvas.masks(images[..., 0]), images[..., 0])
+    assert not canvas.beside((48, 64)).any()
+    white = canvas.pictures(np.full((30, 90, 3), 255, np.uint8))
+    np.testing.assert_array_equal(canvas.beside((30, 90)), (white == 0).all(-1))

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tpc_jax.conditioning.composite import empty_background, paste
+from tpc_jax.conditioning.composite import empty_background, extend, paste
 
 
 def gradient(height, width):
@@ -64,3 +64,16 @@ def test_paste_outside_the_masks_is_the_background_and_inside_the_person():
     np.testing.assert_array_equal(pasted[0], 0)
     np.testing.assert_array_equal(pasted[1, :2], 1)
     np.testing.assert_array_equal(pasted[1, 2:], 0)
+
+
+def test_bars_continue_the_edge_and_the_picture_stays():
+    picture = gradient(40, 60)
+    content = slice(8, 30), slice(0, 60)
+    canvas = np.zeros_like(picture)
+    canvas[content] = picture[content]
+    extended = extend(canvas, content)
+    np.testing.assert_array_equal(extended[content], picture[content])
+    for bar, edge in ((extended[:8], picture[8]), (extended[30:], picture[29])):
+        assert np.abs(bar.astype(int) - edge).max() <= 4
+    whole = slice(0, 40), slice(0, 60)
+    np.testing.assert_array_equal(extend(picture, whole), picture)

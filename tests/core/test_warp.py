@@ -1,3 +1,5 @@
+import functools
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,13 @@ KERNELS = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
 jit_warp = jax.jit(warp_image, static_argnums=2, static_argnames=("interpolation", "border"))
 jit_warp_both = jax.jit(warp_image_and_mask, static_argnums=3, static_argnames="border")
 jit_sample = jax.jit(sample_image, static_argnums=(2, 3))
+
+
+@functools.partial(jax.jit, static_argnames=("size", "interpolation", "border"))
+def jit_kernel(image, transform, size, interpolation="bicubic", border="zeros"):
+    """Return what OpenCV would: it filters nothing where a picture shrinks."""
+    positions, _ = sampling_grid(transform, *size)
+    return jnp.clip(sample_image(image, positions, interpolation, border), 0, 1)
 
 
 def picture(size, seed=0):
@@ -61,7 +70,7 @@ def test_matches_opencv(size, out_size, kernel):
     target = (out_size[1] * 0.55 + 0.3, out_size[0] * 0.42)
     for angle, scale in [(0, 1), (25, 0.8), (160, 1.7), (-90, 0.45), (7, 3)]:
         transform = similarity(angle, scale, centre, target)
-        ours = jit_warp(pixels, transform, out_size, interpolation=kernel)
+        ours = jit_kernel(pixels, transform, out_size, kernel)
         assert ours.dtype == jnp.float32
         difference = np.abs(as_levels(ours) - cv2_warp(image, transform, out_size, kernel))
         assert np.mean(difference > 2) <= 0.001
@@ -74,7 +83,7 @@ def test_borders_match_opencv(border, kernel):
     image = picture((50, 70))
     transform = similarity(33, 0.5, (35, 25), (60, 60))  # the border is most of the canvas
     pixels = jnp.asarray(image / np.float32(255))
-    ours = jit_warp(pixels, transform, (120, 110), interpolation=kernel, border=border)
+    ours = jit_kernel(pixels, transform, (120, 110), kernel, border)
     expected = cv2_warp(image, transform, (120, 110), kernel, border)
     assert np.mean(np.abs(as_levels(ours) - expected) > 2) <= 0.001
 
@@ -83,9 +92,22 @@ def test_affine_shear_matches_opencv():
     image = picture((80, 90))
     linear, offset = jnp.asarray([[1.2, 0.4], [-0.1, 0.7]]), jnp.asarray([-12.0, 20.0])
     transform = Transform2D(linear, offset)
-    ours = jit_warp(jnp.asarray(image / 255.0), transform, (77, 101))
+    ours = jit_kernel(jnp.asarray(image / 255.0), transform, (77, 101))
     expected = cv2_warp(image, transform, (77, 101), "bicubic")
     assert np.mean(np.abs(as_levels(ours) - expected) > 2) <= 0.001
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("border", BORDERS)
+def test_what_does_not_shrink_is_the_kernel_s_but_for_rounding(border, kernel, dtype):
+    image = jnp.asarray(picture((50, 71)) / dtype(255))
+    for angle, scale in [(0, 1), (25, 1), (33, 1.7), (-90, 1.02)]:
+        transform = similarity(angle, scale, (35.3, 25), (48, 40.6), dtype)
+        warped = jit_warp(image, transform, (80, 96), interpolation=kernel, border=border)
+        expected = jit_kernel(image, transform, (80, 96), kernel, border)
+        np.testing.assert_allclose(warped, expected, atol=80 * np.finfo(dtype).eps)
+        assert warped.std() > 0.1
 
 
 @pytest.mark.parametrize("kernel", ["nearest", "bilinear", "bicubic"])
@@ -215,6 +237,32 @@ def test_unknown_options_raise():
         warp_image(image, identity, (4, 4), interpolation="lanczos")
     with pytest.raises(Exception, match="wrap"):
         warp_image(image, identity, (4, 4), border="wrap")
+
+
+def test_grey_levels_come_back_as_grey_levels():
+    levels, mask = picture((40, 50)), np.zeros((40, 50), bool)
+    mask[10:30, 12:40] = True
+    for scale in (1.3, 0.8, 0.3):
+        transform = similarity(20, scale, (25, 20), (20, 18))
+        expected, share = jit_warp_both(levels / np.float32(255), mask, transform, (36, 40))
+        warped, coverage = jit_warp_both(levels, mask, transform, (36, 40))
+        both = jit_warp_both(levels, np.uint8(255) * mask, transform, (36, 40))
+        for ours, theirs in zip(both, (warped, coverage), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        mixed = jit_warp_both(levels / np.float32(255), np.uint8(255) * mask, transform, (36, 40))
+        np.testing.assert_array_equal(mixed[0], expected)
+        np.testing.assert_array_equal(mixed[1], coverage)
+        for ours, theirs in ((warped, expected), (coverage, share)):
+            assert ours.dtype == jnp.uint8
+            assert np.abs(np.asarray(ours) - 255 * np.asarray(theirs)).max() <= 1.5
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.complex64, bool])
+def test_other_numbers_are_refused(dtype):
+    identity = Transform2D(jnp.eye(2), jnp.zeros(2))
+    name = jnp.dtype(dtype).name
+    with pytest.raises(ValueError, match=f"must hold floats .* got {name}; convert"):
+        warp_image(np.zeros((4, 4, 3), dtype), identity, (4, 4))
 
 
 def test_numpy_pictures_are_warped_alike(rng):

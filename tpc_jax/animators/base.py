@@ -111,6 +111,11 @@ class Animator(abc.ABC):
         return Canvas(self.config.image_size, self.fit)
 
     @property
+    def reading_canvas(self) -> Canvas:
+        """The canvas onto which the reference is warped for `read_pictures`."""
+        return self.canvas
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one frame's latents."""
         height, width = (side // self.config.vae.downscale for side in self.config.image_size)
@@ -162,7 +167,7 @@ class Animator(abc.ABC):
         """Return pictures as `encode_pictures` takes them, on the host: those on the canvas.
 
         Args:
-            images: The reference or calibrated pictures at their full size.
+            images: The reference at its full size, or calibrated pictures on `reading_canvas`.
             masks: Where the people are in them.
 
         Returns:

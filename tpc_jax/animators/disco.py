@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from tpc_jax.animators.base import CONTEXT, Features, References, SystemConfig, jitted, stored_array
 from tpc_jax.animators.tokens import NULL, TokenAnimator, frame_context, null_context
-from tpc_jax.conditioning.canvas import Fit
+from tpc_jax.conditioning.canvas import Canvas, Fit
 from tpc_jax.conditioning.clip_pixels import normalise
 from tpc_jax.conditioning.foreground import foreground, scene
 from tpc_jax.conditioning.pose_pictures import PoseKind
@@ -116,6 +116,12 @@ class DiscoAnimator(TokenAnimator):
             "image_encoder": P.abstract(VisionEncoder, config.image_encoder),
             CONTEXT: stored_array(NULL, *shape),
         }
+
+    @property
+    def reading_canvas(self) -> Canvas:
+        """The square that the image encoder sees."""
+        side = self.config.image_encoder.image_size
+        return Canvas((side, side), self.fit)
 
     def read_reference(
         self,

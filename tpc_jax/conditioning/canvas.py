@@ -77,6 +77,12 @@ class Canvas:
         high = np.round(placement.apply(np.array(image_size[::-1]) - 0.5) + 0.5).astype(int)
         return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
+    def beside(self, image_size: tuple[int, int]) -> Bool[np.ndarray, "out_height out_width"]:
+        """Return the bars: where a picture of (height, width) leaves the canvas free."""
+        is_free = np.ones(self.size, bool)
+        is_free[self.content(image_size)] = False
+        return is_free
+
     def crop(self, frames: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
         """Cut the bars off frames [frames height width ...] made on the canvas.
 
@@ -91,7 +97,9 @@ class Canvas:
         flat = images.reshape(-1, *images.shape[-3:])
         placed = np.empty((len(flat), *self.size, images.shape[-1]), np.uint8)
         for image, out in zip(flat, placed, strict=True):
-            if self.fit == "letterbox":
+            if image.shape[:2] == self.size:
+                out[:] = image
+            elif self.fit == "letterbox":
                 out[:] = letterbox(image, *self.size, padding)
             else:
                 piece = crop_to_aspect(image, self.size) if self.fit == "crop" else image

@@ -9,6 +9,8 @@ from tpc_jax.warp.warp import composite
 
 # Inpainting is slow and its result is smooth: a small picture is enough.
 _INPAINT_SIDE = 160
+# Blur beside a background, as a share of the canvas: streaks of its edge's pixels disappear.
+_EDGE_BLUR = 1 / 64
 
 
 def empty_background(
@@ -38,6 +40,27 @@ def empty_background(
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
     is_hole = (weight > 0)[..., None] | mask[..., None]
     return np.where(is_hole, filled, reference)
+
+
+def extend(
+    background: UInt8[np.ndarray, "height width 3"], content: tuple[slice, slice]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Continue a picture into the bars beside it: its edges, blurred.
+
+    Args:
+        background: RGB picture on a canvas.
+        content: The rows and columns that it fills, where it stays as it is.
+
+    Source: own choice; a blurred edge has the scene's colours and no objects.
+    """
+    rows, columns = (
+        np.arange(side).clip(filled.start, filled.stop - 1)
+        for side, filled in zip(background.shape[:2], content, strict=True)
+    )
+    sigma = _EDGE_BLUR * max(background.shape)
+    extended = np.asarray(cv2.GaussianBlur(background[np.ix_(rows, columns)], (0, 0), sigma))
+    extended[content] = background[content]
+    return extended
 
 
 def paste(

@@ -45,13 +45,14 @@ class Transform2D(NamedTuple):
 class SolveStatus(enum.IntEnum):
     """Outcome of one fit, carried as int32 through jit.
 
-    A fit that is not OK holds the identity until the degenerate-frame policy replaces it.
+    UNSUPPORTED: the points determine a transform, but say too little of the rest of the person. A fit that is not OK holds the identity until the degenerate-frame policy replaces it.
     """
 
     OK = 0
     TOO_FEW_POINTS = 1
     ZERO_SPREAD = 2
     OUT_OF_RANGE = 3
+    UNSUPPORTED = 4
 
 
 class ProcrustesResult(NamedTuple):

@@ -29,6 +29,8 @@ _FRAMES_PER_CHUNK = 4
 _SMALLEST_BUCKET = 64
 # Error of detected points in units of the person's size; a fit that leaves less is not surer.
 _NOISE = 0.1
+# Largest error that is expected anywhere on the person, in its sizes (root mean square spreads).
+_LARGEST_ERROR = 0.3
 # An OK fit always counts for something.
 _LEAST_CERTAINTY = 1e-6
 
@@ -108,8 +110,10 @@ def calibrate(
     weight = _weights(reference, driving, method, tau, use_confidence)
     own = _fit(ref_xy, drv_xy, weight, method, SOLVERS[transform], trimming)
     status = _check_range(own.result, scale_range, reference_size, driving_size)
-    is_ok = status == SolveStatus.OK.value
     seen = visible(reference, 0.0).astype(ref_xy.dtype)
+    if method == "lts":
+        status = _check_support(status, own, ref_xy, weight, seen, trimming.band_floor)
+    is_ok = status == SolveStatus.OK.value
     certainty = jnp.where(is_ok, _certainty(own, ref_xy, drv_xy, weight, seen), 0)
     drv_from_ref = _bridge(reference, own.result.drv_from_ref, certainty, sigma=smooth_sigma)
     chosen = jnp.where(own.subset, weight, 0)
@@ -305,6 +309,37 @@ def _check_range(
     is_usable &= jnp.all(jnp.isfinite(fit.drv_from_ref.offset), axis=-1)
     is_bad = (fit.status == SolveStatus.OK.value) & ~is_usable
     return jnp.where(is_bad, SolveStatus.OUT_OF_RANGE.value, fit.status)
+
+
+def _check_support(
+    status: Int[Array, "people frames"],
+    fit: SubsetFit,
+    ref: Float[Array, "people points 2"],
+    weight: Float[Array, "people frames points"],
+    seen: Float[Array, "people points"],
+    noise: float,
+) -> Int[Array, "people frames"]:
+    """Turn an OK fit that may be far off at the far end of the person into UNSUPPORTED.
+
+    The error expected at the reference's point farthest from the n chosen ones is
+
+    sigma^2 (1 / n + distance^2 / sum |ref - mean|^2),
+
+    with sigma from what the fit leaves, at least `noise` person sizes: two eyes fit exactly, and say
+    nothing of the feet.
+    """
+    chosen = jnp.where(fit.subset, weight, 0)
+    count = jnp.sum(chosen > 0, axis=-1).astype(ref.dtype)
+    every = jax.vmap(jax.vmap(weighted_mean, (None, 0)))(_finite(ref), chosen)
+    square = jnp.sum((_finite(ref)[:, None] - every[:, :, None]) ** 2, axis=-1)
+    spread = jnp.einsum("pfk,pfk->pf", (chosen > 0).astype(ref.dtype), square)
+    farthest = jnp.max(jnp.where(seen[:, None] > 0, square, 0), axis=-1)
+    size = scale_of(fit.result.drv_from_ref) * jax.vmap(weighted_spread)(ref, seen)[:, None]
+    variance = fit.result.residual * safe_divide(count, jnp.maximum(count - 2, 1))
+    variance = jnp.maximum(variance, (noise * size) ** 2)
+    error = variance * (safe_divide(jnp.ones_like(count), count) + safe_divide(farthest, spread))
+    is_bad = (status == SolveStatus.OK.value) & (error > (_LARGEST_ERROR * size) ** 2)
+    return jnp.where(is_bad, SolveStatus.UNSUPPORTED.value, status)
 
 
 def _certainty(

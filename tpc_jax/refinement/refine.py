@@ -183,8 +183,8 @@ class _Search:
             index = np.minimum(np.arange(at, at + _FRAMES_AT_ONCE), count - 1)
             targets = Target(*(x[index] for x in self.batch))._replace(centre=None, pixel=None)
             still = self.still._replace(centre=None)
-            found = function(still, targets, self.weights, *(x[index] for x in arrays))
-            outputs.append(jax.tree.map(np.asarray, found))
+            # Nothing is waited for here, so that chunks run side by side.
+            outputs.append(function(still, targets, self.weights, *(x[index] for x in arrays)))
         return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outputs)
 
     def _to_frame(self, parameters: Float[np.ndarray, "frames 4"]):

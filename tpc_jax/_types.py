@@ -38,14 +38,15 @@ class Transform2D(NamedTuple):
         offset: Translation in pixels of the target frame.
     """
 
-    linear: Float[Array, "*batch 2 2"]
-    offset: Float[Array, "*batch 2"]
+    linear: Float[Array, "*batch 2 2"] | Float[np.ndarray, "*batch 2 2"]
+    offset: Float[Array, "*batch 2"] | Float[np.ndarray, "*batch 2"]
 
 
 class SolveStatus(enum.IntEnum):
     """Outcome of one fit, carried as int32 through jit.
 
-    UNSUPPORTED: the points determine a transform, but say too little of the rest of the person. A fit that is not OK holds the identity until the degenerate-frame policy replaces it.
+    UNSUPPORTED: the points determine a transform, but say too little of the rest of the person. A
+    fit that is not OK holds the identity until the degenerate-frame policy replaces it.
     """
 
     OK = 0

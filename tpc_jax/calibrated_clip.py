@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from tpc_jax._types import Keypoints, Transform2D
+from tpc_jax._types import Keypoints, SolveStatus, Transform2D
 from tpc_jax.calibration import Calibration, calibrate_on_host
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import Letterbox
@@ -18,7 +18,7 @@ from tpc_jax.pose.body_model import capsule_mask
 from tpc_jax.pose.cast import choose_people
 from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.reading import Motion, Reference
-from tpc_jax.refinement.clip import Judgement, refine_clip
+from tpc_jax.refinement.clip import Choice, Judgement, refine_clip
 from tpc_jax.warp.pyramid import Pyramid, build_pyramid
 from tpc_jax.warp.warp import warp_image
 
@@ -76,6 +76,16 @@ class CalibratedClip(NamedTuple):
     def size(self) -> tuple[int, int]:
         """Height and width of the driving frames."""
         return self.motion.frames.shape[1:3]
+
+    @property
+    def people_without_fit(self) -> list[int]:
+        """People of whom no frame has a fit of its own."""
+        has_fit = self.calibration.status == SolveStatus.OK.value
+        if self.judgement is not None:
+            has_fit = self.judgement.choice != Choice.UNTOUCHED
+            # A reference that fits where it is needs no fit.
+            has_fit |= self.calibration.status == SolveStatus.OK.value
+        return np.flatnonzero(~has_fit.any(axis=1)).tolist()
 
     def warped(self, person: int, frames: Frames | None = None) -> Warped:
         """Return the reference and a person's mask warped onto driving frames.

@@ -325,8 +325,8 @@ def _check_support(
 
     sigma^2 (1 / n + distance^2 / sum |ref - mean|^2),
 
-    with sigma from what the fit leaves, at least `noise` person sizes: two eyes fit exactly, and say
-    nothing of the feet.
+    with sigma from what the fit leaves, at least `noise` person sizes: two eyes fit exactly, and
+    say nothing of the feet.
     """
     chosen = jnp.where(fit.subset, weight, 0)
     count = jnp.sum(chosen > 0, axis=-1).astype(ref.dtype)

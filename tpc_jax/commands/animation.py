@@ -28,21 +28,24 @@ def calibrate(
             report.json.
     """
     from tpc_jax.calibrated_clip import calibrate_clip
-    from tpc_jax.report.calibration import write_calibration
+    from tpc_jax.report.calibration import explain, write_calibration
 
     with stage("reading"):
         reference, motion = read_inputs(inputs)
     show_people(motion)
     with stage("calibrating"):
         clip = calibrate_clip(reference, motion, calibrating)
+    if len(clip.people_without_fit) == clip.num_people:
+        raise UserError(
+            f"{inputs.driving}: no frame has a fit of its own to {inputs.reference}; too few "
+            "keypoints are common to both, or they lie too close together; give better ones"
+        )
     with stage("writing"):
         report = write_calibration(out, clip, dataclasses.asdict(calibrating))
     before, after = report["mean_iou_before"], report["mean_iou_after"]
     if before is not None:
         print(f"mean IoU of reference and target person: {before:.3f} before, {after:.3f} after")
-    filled = sum(person["num_filled_frames"] for person in report["people"])
-    if filled:
-        print(f"{filled} frames had no fit of their own and borrowed one; see transforms.json")
+    print("\n".join(explain(clip)))
     print(f"wrote {out}")
 
 
@@ -72,6 +75,7 @@ def animate(
     from tpc_jax.calibrated_clip import calibrate_clip
     from tpc_jax.conditioning.pose_pictures import pose_pictures, show_pose
     from tpc_jax.io.video import write_video
+    from tpc_jax.report.calibration import explain
     from tpc_jax.report.sheets import enlarge, side_by_side
 
     if compare and not denoising.tpc:
@@ -88,6 +92,7 @@ def animate(
     if plan.needs_calibration:
         with stage("calibrating"):
             clip = calibrate_clip(reference, motion, calibrating)
+        print("\n".join(explain(clip)), file=sys.stderr)
     print(estimate_run(plan, model.params, num_people), file=sys.stderr)
 
     def run(name: str, plan):

@@ -21,6 +21,8 @@ class GivenInputs:
     """Keypoints of the picture: own, COCO, mmpose or OpenPose JSON."""
     reference_mask: Path | None = None
     """Mask of the people in the picture; drawn from the keypoints if left out."""
+    reference_parts: Path | None = None
+    """DensePose rendering of the picture, which shows more of the body than keypoints do."""
     driving_keypoints: Path | None = None
     """Keypoints of the motion; decoded from a rendering if left out."""
     target_masks: Path | None = None

@@ -23,7 +23,9 @@ def read_inputs(inputs: GivenInputs):
 
     if inputs.reference is None or inputs.driving is None:
         raise UserError("a reference and a motion are needed; give --reference and --driving")
-    reference = read_reference(inputs.reference, inputs.reference_keypoints, inputs.reference_mask)
+    reference = read_reference(
+        inputs.reference, inputs.reference_keypoints, inputs.reference_mask, inputs.reference_parts
+    )
     motion = read_motion(
         inputs.driving,
         kind=inputs.driving_kind,

@@ -172,11 +172,11 @@ def _draw_limbs(canvas: np.ndarray, points: _Points, torso: float, names: tuple[
     for name in names:
         start, end, wide, narrow = _LIMBS[name]
         for side in ("left", "right"):
-            ends = [points.get(f"{side}_{joint}") for joint in (start, end)]
-            if ends[0] is not None and ends[1] is not None:
+            joints = [f"{side}_{joint}" for joint in (start, end)]
+            if all(joint in points for joint in joints):
                 circles = [
-                    point + radius * torso * _CIRCLE
-                    for point, radius in zip(ends, (wide, narrow), strict=True)
+                    points[joint] + radius * torso * _CIRCLE
+                    for joint, radius in zip(joints, (wide, narrow), strict=True)
                 ]
                 _fill(canvas, np.concatenate(circles), f"{side}_{name}")
 

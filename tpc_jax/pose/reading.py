@@ -79,33 +79,56 @@ def no_people(*frames: int) -> Keypoints:
 
 
 def read_reference(
-    image: str | Path, keypoints: str | Path | None = None, mask: str | Path | None = None
+    image: str | Path,
+    keypoints: str | Path | None = None,
+    mask: str | Path | None = None,
+    parts: str | Path | None = None,
 ) -> Reference:
     """Read a reference picture with the keypoints and the mask of its people.
 
     Args:
         image: Picture file.
-        keypoints: Keypoint file of any known format; None means no people.
-        mask: Mask of all people together; drawn from the keypoints if None.
+        keypoints: Keypoint file of any known format; decoded from the part map if None, and without
+            one that means no people.
+        mask: Mask of all people together; taken from the part map or drawn from the keypoints if
+            None.
+        parts: DensePose rendering of the picture, of the same size.
 
     Raises:
         UserError: A file is missing, unreadable or does not fit the picture.
     """
     picture = read_image(image)
     size = picture.shape[:2]
-    if keypoints is None:
+    part_map = None if parts is None else _read_parts(parts, image, size)
+    if keypoints is not None:
+        people = read_reference_keypoints(keypoints, size)
+    elif part_map is not None:
+        people = _people_from_parts(part_map[None])[0].select(np.s_[:, 0])
+    else:
         return Reference(picture, no_people(), np.zeros((0, *size), bool))
-    people = read_reference_keypoints(keypoints, size)
-    if mask is None:
+    if mask is not None:
+        whole = read_mask(mask)
+        _require_size(mask, whole.shape, image, size)
+    elif part_map is not None:
+        whole = part_map > 0
+    else:
         return Reference(picture, people, person_masks(people, size))
-    given = read_mask(mask)
-    if given.shape != size:
+    masks = divide_masks(whole[None, None], people.select(np.s_[:, None]))[:, 0]
+    return Reference(picture, people, masks, part_map)
+
+
+def _read_parts(path: str | Path, image: str | Path, size: tuple[int, int]):
+    rendering = read_image(path)
+    _require_size(path, rendering.shape[:2], image, size)
+    return decode_parts(rendering[None], str(path))[0]
+
+
+def _require_size(path, found: tuple[int, ...], image, size: tuple[int, int]) -> None:
+    if found != size:
         raise UserError(
-            f"{mask}: mask is {given.shape[1]}x{given.shape[0]} pixels but the reference "
-            f"{image} is {size[1]}x{size[0]}; give a mask of the same size"
+            f"{path}: is {found[1]}x{found[0]} pixels but the reference {image} is "
+            f"{size[1]}x{size[0]}; give one of the same size"
         )
-    one_frame = people.select(np.s_[:, None])
-    return Reference(picture, people, divide_masks(given[None, None], one_frame)[:, 0])
 
 
 def read_motion(

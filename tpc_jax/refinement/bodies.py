@@ -54,7 +54,7 @@ class Still(NamedTuple):
 
     points: Float[np.ndarray, "samples 2"]
     labels: Int[np.ndarray, " samples"]
-    area: Float[np.ndarray, ""]
+    area: float
     keypoints: Float[np.ndarray, "17 2"]
     visible: Bool[np.ndarray, " 17"]
     centre: Float[np.ndarray, " 2"]
@@ -74,12 +74,12 @@ class Target(NamedTuple):
     """
 
     segments: UInt8[np.ndarray, "side side"]
-    area: Float[np.ndarray, ""]
+    area: float
     keypoints: Float[np.ndarray, "17 2"]
     visible: Bool[np.ndarray, " 17"]
     canvas: Float[np.ndarray, " 4"]
     centre: Float[np.ndarray, " 2"]
-    pixel: Float[np.ndarray, ""]
+    pixel: float
 
 
 def still_body(source: Source) -> Still | None:
@@ -96,7 +96,7 @@ def still_body(source: Source) -> Still | None:
     return Still(
         np.pad(points - centre, ((0, room), (0, 0))).astype(np.float32),
         np.pad(labels, (0, room)).astype(np.int32),
-        np.float32(count * scale**2),
+        float(count * scale**2),
         np.where(visible[:, None], xy - centre, 0).astype(np.float32),
         visible,
         centre,
@@ -126,12 +126,12 @@ def target_body(source: Source) -> Target | None:
     corners = np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]])
     return Target(
         np.asarray(mapped, np.uint8),
-        np.float32((mapped > 0).sum()),
+        float((mapped > 0).sum()),
         np.where(visible[:, None], onto_map(xy), 0).astype(np.float32),
         visible,
         onto_map(corners).ravel().astype(np.float32),
         centre,
-        np.float64(pixel),
+        pixel,
     )
 
 

@@ -3,6 +3,7 @@
 import enum
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -13,6 +14,9 @@ from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.refinement.bodies import Source, segments_in
 from tpc_jax.refinement.hypotheses import middle_fit, mirrored_fit
 from tpc_jax.refinement.refine import Refined, refine
+
+# A body that is seen counts for something where segments do not agree at all.
+_LEAST_CERTAINTY = 1e-3
 
 
 class Choice(enum.IntEnum):
@@ -63,34 +67,41 @@ def refine_clip(
     still = _untouched(reference, motion)
     sides = (reference.keypoints, motion.keypoints)
     fits = [calibration.drv_from_ref, mirrored_fit(*sides), middle_fit(*sides)]
-    people = []
+    people: list[Refined] = []
     for person in range(len(reference.keypoints.conf)):
-        candidates = [Transform2D(*(x[person] for x in fit)) for fit in fits] + [still]
-        own_is_ok = calibration.status[person] == SolveStatus.OK.value
+        candidates = [Transform2D(*(np.asarray(x)[person] for x in fit)) for fit in fits] + [still]
+        own_is_ok = np.asarray(calibration.status)[person] == SolveStatus.OK.value
         candidates[0] = _where(own_is_ok, candidates[0], still)
         found = refine(*_sources(reference, motion, person), candidates, int(Choice.UNTOUCHED))
         people.append(found or _unknown(candidates))
-    refined = Refined(*(_stack(x) for x in zip(*people, strict=True)))
+    is_known = np.stack([person.is_known for person in people])
+    agreement = np.stack([person.agreement for person in people])
+    every = (person.drv_from_ref for person in people)
     drv_from_ref = bridge_on_host(
-        reference.keypoints, refined.drv_from_ref, refined.is_known * (refined.agreement + 1e-3),
+        reference.keypoints,
+        Transform2D(*(np.stack(x) for x in zip(*every, strict=True))),
+        is_known * (agreement + _LEAST_CERTAINTY),
         smooth_sigma,
-    )  # fmt: skip
-    nobody = ~refined.is_known.any(-1)
-    drv_from_ref = _where(~nobody[:, None], drv_from_ref, still)
-    weight = calibration.subset.astype(np.float32)
+    )
+    is_anywhere = np.any(is_known, axis=-1)
+    drv_from_ref = _where(is_anywhere[:, None], drv_from_ref, still)
+    weight = np.asarray(calibration.subset, np.float32)
     calibration = calibration._replace(
         drv_from_ref=drv_from_ref,
-        residual=np.asarray(residual_of(drv_from_ref, *(side.xy for side in sides), weight)),
-        is_filled=~refined.is_known,
+        residual=np.asarray(
+            residual_of(
+                drv_from_ref,
+                *(jnp.asarray(x) for x in (reference.keypoints.xy, motion.keypoints.xy, weight)),
+            )
+        ),
+        is_filled=~is_known,
     )
-    before = refined.before
-    judgement = Judgement(
-        refined.choice,
-        refined.agreement,
-        before[:, Choice.KEYPOINTS],
-        before[:, Choice.UNTOUCHED],
+    own, untouched = (
+        np.stack([person.before[choice] for person in people])
+        for choice in (Choice.KEYPOINTS, Choice.UNTOUCHED)
     )
-    return calibration, judgement
+    choice = np.stack([person.choice for person in people])
+    return calibration, Judgement(choice, agreement, own, untouched)
 
 
 def _untouched(reference: Reference, motion: Motion) -> Transform2D:
@@ -129,12 +140,6 @@ def _unknown(candidates: list[Transform2D]) -> Refined:
         np.zeros(count),
         np.zeros((len(candidates), count)),
     )
-
-
-def _stack(values):
-    if isinstance(values[0], Transform2D):
-        return Transform2D(*(np.stack(x) for x in zip(*values, strict=True)))
-    return np.stack(values)
 
 
 def _where(mask: np.ndarray, one: Transform2D, other: Transform2D) -> Transform2D:

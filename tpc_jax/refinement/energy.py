@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from tpc_jax._numerics import safe_divide
 from tpc_jax.refinement.bodies import BODY_SIDE, MAP_SIDE, OTHER, Still, Target
 
 
@@ -54,7 +53,7 @@ def overlap(parameters: Float[Array, "*batch 4"], still: Still, target: Target) 
         still: The reference's body.
         target: The motion's body.
     """
-    x, y = _move(parameters, still.points)
+    x, y = _move(parameters, jnp.asarray(still.points))
     column, row = (jnp.round(v).astype(jnp.int32) for v in (x, y))
     is_mapped = (column >= 0) & (column < MAP_SIDE) & (row >= 0) & (row < MAP_SIDE)
     place = jnp.clip(row, 0, MAP_SIDE - 1) * MAP_SIDE + jnp.clip(column, 0, MAP_SIDE - 1)
@@ -66,8 +65,8 @@ def overlap(parameters: Float[Array, "*batch 4"], still: Still, target: Target) 
     same = both & (found == still.labels) & (found != OTHER)
     area = still.area * jnp.exp(2 * parameters[..., 0]) / jnp.maximum(jnp.sum(is_body), 1)
     shown, shared, equal = (area * jnp.sum(mask, axis=-1) for mask in (is_shown, both, same))
-    union = shown + target.area - shared
-    return Overlap(safe_divide(equal, union), safe_divide(shared, union))
+    union = jnp.maximum(shown + target.area - shared, jnp.finfo(area.dtype).tiny)
+    return Overlap(equal / union, shared / union)
 
 
 def energy(
@@ -84,12 +83,12 @@ def energy(
     Numerics: piecewise constant in the bodies, so there is no gradient to follow; see `search`.
     """
     found = overlap(parameters, still, target)
-    x, y = _move(parameters, still.keypoints)
+    x, y = _move(parameters, jnp.asarray(still.keypoints))
     drv_x, drv_y = jnp.asarray(target.keypoints).T
     squared = ((x - drv_x) ** 2 + (y - drv_y) ** 2) / (weights.reach * BODY_SIDE) ** 2
     common = (jnp.asarray(still.visible) & target.visible).astype(squared.dtype)
     agreeing = jnp.sum(common * jnp.maximum(1 - squared, 0), axis=-1)
-    share = safe_divide(agreeing, jnp.broadcast_to(jnp.sum(common), agreeing.shape))
+    share = agreeing / jnp.maximum(jnp.sum(common), 1)
     beyond = jnp.maximum(share - weights.quorum, 0) / (1 - weights.quorum)
     return -(
         weights.segments * found.segments
@@ -102,5 +101,5 @@ def _move(parameters: Float[Array, "*batch 4"], points: Float[Array, "points 2"]
     """Return x and y `[*batch points]` on the map."""
     log_scale, angle, x, y = (v[..., None] for v in jnp.moveaxis(parameters, -1, 0))
     cosine, sine = jnp.exp(log_scale) * jnp.cos(angle), jnp.exp(log_scale) * jnp.sin(angle)
-    px, py = jnp.asarray(points).T
+    px, py = points.T
     return cosine * px - sine * py + x, sine * px + cosine * py + y

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -122,12 +122,13 @@ class _Search:
 
     def __init__(self, still: Still, targets: Sequence[Target], weights: Weights):
         self.still, self.targets, self.weights = still, targets, weights
-        self.batch = Target(*(np.stack(x) for x in zip(*targets, strict=True)))
+        # The same fields with a leading axis of frames.
+        self.batch: Any = jax.tree.map(lambda *x: np.stack(x), *targets)
         self.unit = float(np.median(self.batch.pixel)) * BODY_SIDE
 
     def run(self, starts: Float[np.ndarray, "frames candidates 4"], untouched: int) -> _Chosen:
         """Search, choose and polish."""
-        is_usable = np.isfinite(starts).all(-1)
+        is_usable = np.all(np.isfinite(starts), axis=-1)
         starts = np.where(is_usable[..., None], starts, starts[:, untouched, None])
         found, values = self._in_chunks(_descend, starts)
         still_there = starts[:, untouched]
@@ -240,7 +241,7 @@ def _polish(still: Still, targets: Target, weights: Weights, starts, anchors, st
             held = strength * (change[..., 0] ** 2 + turn**2 + place)
             return energy(parameters, still, target, weights) + held
 
-        return descend(objective, start, FIRST_STEP / 8, _NUM_POLISHING)
+        return descend(objective, start, (FIRST_STEP / 8).astype(np.float32), _NUM_POLISHING)
 
     return jax.lax.map(lambda x: one(*x), (targets, starts, anchors, strengths))
 

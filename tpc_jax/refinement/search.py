@@ -19,7 +19,7 @@ _MOVES_PER_STEP = 3
 def descend(
     objective: Callable[[Float[Array, "*batch 4"]], Float[Array, "*batch"]],
     start: Float[Array, " 4"],
-    step: Float[Array, " 4"],
+    step: Float[np.ndarray, " 4"],
     num_halvings: int,
 ) -> tuple[Float[Array, " 4"], Float[Array, ""]]:
     """Move to the best of the eight neighbours, again and again, by steps that halve.

@@ -16,7 +16,16 @@ from tpc_jax.io.video import write_video
 from tpc_jax.metrics.image import person_iou
 from tpc_jax.pose.reading import Motion
 from tpc_jax.procrustes.transform import angle_of, apply, scale_of
+from tpc_jax.refinement.clip import Choice, Judgement
 from tpc_jax.report.overlay import draw_calibration
+
+_REASONS = {
+    "neighbours": "frames follow their neighbours",
+    "keypoints": "by keypoints",
+    "mirrored": "by keypoints with left and right exchanged (turned about)",
+    "middles": "by the middles of left and right (turned)",
+    "untouched": "left as they are (no fit is better)",
+}
 
 
 def write_calibration(out: Path, clip: CalibratedClip, settings: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +93,7 @@ def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]
     transform = Transform2D(
         fit.drv_from_ref.linear[person, frame], fit.drv_from_ref.offset[person, frame]
     )
+    judged = {} if clip.judgement is None else _judged(clip.judgement, person, frame)
     return {
         "frame": frame,
         "linear": transform.linear.tolist(),
@@ -94,6 +104,16 @@ def _frame_json(clip: CalibratedClip, person: int, frame: int) -> dict[str, Any]
         "residual_px2": float(fit.residual[person, frame]),
         "status": SolveStatus(int(fit.status[person, frame])).name.lower(),
         "is_filled": bool(fit.is_filled[person, frame]),
+        **judged,
+    }
+
+
+def _judged(judgement: Judgement, person: int, frame: int) -> dict[str, Any]:
+    return {
+        "choice": Choice(int(judgement.choice[person, frame])).name.lower(),
+        "agreement": float(judgement.agreement[person, frame]),
+        "agreement_of_keypoint_fit": float(judgement.own[person, frame]),
+        "agreement_untouched": float(judgement.untouched[person, frame]),
     }
 
 
@@ -178,13 +198,70 @@ def _person_report(clip: CalibratedClip, person: int) -> dict[str, Any]:
     statuses, counts = np.unique(fit.status[person], return_counts=True)
     return {
         "scale_ratio": _spread(np.asarray(scale_of(transforms))),
-        "rotation_degrees": _spread(np.degrees(np.unwrap(np.asarray(angle_of(transforms))))),
+        "rotation_degrees": _spread(_without_seam(np.asarray(angle_of(transforms)))),
         "rms_residual_px": float(np.sqrt(np.mean(fit.residual[person]))),
         "status": {
             SolveStatus(int(s)).name.lower(): int(n) for s, n in zip(statuses, counts, strict=True)
         },
         "num_filled_frames": int(fit.is_filled[person].sum()),
+        **_judgement_report(clip, person),
     }
+
+
+def _judgement_report(clip: CalibratedClip, person: int) -> dict[str, Any]:
+    if clip.judgement is None:
+        return {}
+    judgement = clip.judgement
+    known = ~clip.calibration.is_filled[person]
+    choices, counts = np.unique(judgement.choice[person, known], return_counts=True)
+    shares = {
+        "chosen": judgement.agreement,
+        "keypoint_fit": judgement.own,
+        "untouched": judgement.untouched,
+    }
+    return {
+        "choice": {
+            Choice(int(c)).name.lower(): int(n) for c, n in zip(choices, counts, strict=True)
+        },
+        "mean_agreement": {
+            name: float(share[person, known].mean()) if known.any() else None
+            for name, share in shares.items()
+        },
+    }
+
+
+def explain(clip: CalibratedClip) -> list[str]:
+    """Say in one line per person what was chosen and why, and warn of people without a fit."""
+    lines = []
+    for person in range(clip.num_people):
+        report = _person_report(clip, person)
+        name = f"person {person}: " if clip.num_people > 1 else ""
+        if person in clip.people_without_fit:
+            lines.append(
+                f"warning: {name}no frame has a fit of its own, so the reference is used as it is; "
+                "check the keypoints of both sides"
+            )
+        elif report.get("choice"):
+            chosen = ", ".join(
+                f"{count} {_REASONS[choice]}" for choice, count in report["choice"].items()
+            )
+            shares = report["mean_agreement"]
+            lines.append(
+                f"{name}{chosen}; body agreement {shares['untouched']:.2f} untouched, "
+                f"{shares['keypoint_fit']:.2f} by keypoints, {shares['chosen']:.2f} as chosen"
+            )
+        if report["num_filled_frames"] and person not in clip.people_without_fit:
+            lines.append(
+                f"{name}{report['num_filled_frames']} frames had no fit of their own and borrowed "
+                "one; see transforms.json"
+            )
+    return lines
+
+
+def _without_seam(angles: Float[np.ndarray, " frames"]) -> Float[np.ndarray, " frames"]:
+    """Return degrees about their circular mean, so that -179 and 181 are one turn."""
+    mean = np.angle(np.exp(1j * angles).mean())
+    return np.degrees(mean + np.angle(np.exp(1j * (angles - mean))))
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

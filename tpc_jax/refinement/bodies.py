@@ -33,11 +33,13 @@ class Source(NamedTuple):
         keypoints: COCO-17 keypoints `[17]` in pixels.
         size: (height, width) of the picture.
         segments: Numbers of segments (`densepose.SEGMENT_NUMBERS`), if they are known.
+        mask: The person's pixels, by which drawn segments are corrected.
     """
 
     keypoints: Keypoints
     size: tuple[int, int]
     segments: UInt8[np.ndarray, "height width"] | None = None
+    mask: Bool[np.ndarray, "height width"] | None = None
 
 
 class Still(NamedTuple):
@@ -166,7 +168,12 @@ def _segments(source: Source) -> tuple[UInt8[np.ndarray, "height width"], float]
     scale = max(source.size) / _DRAWN_SIDE
     height, width = (max(1, round(side / scale)) for side in source.size)
     xy = (np.asarray(source.keypoints.xy, float) + 0.5) / scale - 0.5
-    return capsule_parts(Keypoints(xy, source.keypoints.conf), height, width), scale
+    drawn = capsule_parts(Keypoints(xy, source.keypoints.conf), height, width)
+    if source.mask is None:
+        return drawn, scale
+    mask = source.mask.astype(np.uint8)
+    inside = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return np.where(inside, np.where(drawn > 0, drawn, np.uint8(OTHER)), np.uint8(0)), scale
 
 
 def _keypoints(keypoints: Keypoints) -> tuple[np.ndarray, Bool[np.ndarray, " 17"]]:

@@ -120,8 +120,14 @@ def _sources(reference: Reference, motion: Motion, person: int) -> tuple[Source,
     still, moving = (Keypoints(*(np.asarray(x)[person] for x in keypoints)) for keypoints in sides)
     # Drawn bodies differ from those of part maps, so like is compared with like.
     if reference.parts is None or motion.parts is None or motion.masks is None:
-        drawn = [Source(moving.select(frame), drv_size) for frame in range(len(motion.frames))]
-        return Source(still, ref_size), drawn
+        ref_mask, drv_masks = None, [None] * len(motion.frames)
+        if motion.masks is not None:
+            ref_mask, drv_masks = reference.masks[person], motion.masks[person]
+        drawn = [
+            Source(moving.select(frame), drv_size, mask=mask)
+            for frame, mask in enumerate(drv_masks)
+        ]
+        return Source(still, ref_size, mask=ref_mask), drawn
     mapped = [
         Source(moving.select(frame), drv_size, segments_in(parts, motion.masks[person, frame]))
         for frame, parts in enumerate(motion.parts)

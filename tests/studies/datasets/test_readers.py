@@ -31,6 +31,7 @@ def test_folders(folders, clip):
     assert (read.parts == clip.parts).mean() > 0.94
     assert read.fps == 30
     labels_agree(read, clip)
+    np.testing.assert_array_equal(data.reference("00334", 2).parts, read.parts[2])
     some = data.read("00335", [4, 1])
     np.testing.assert_array_equal(some.frames, 255 - clip.frames[[4, 1]])
     labels_agree(some, clip, [4, 1])
@@ -64,6 +65,7 @@ def test_tables(tables, clip):
     np.testing.assert_array_equal(first.masks[0], clip.masks[0, [0, 2]])
     np.testing.assert_array_equal(second.frames, clip.frames[[1]])
     assert not second.masks.any()
+    assert data.reference("TiktokDance_001", 0).parts is None
     assert first.keypoints.conf.shape == (0, 2, 17)
 
 

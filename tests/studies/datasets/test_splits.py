@@ -53,10 +53,18 @@ def test_scales_and_angles_cover_their_range():
     assert max(angles) > 120
 
 
-def test_what_is_found_is_what_was_done():
-    for pair in make_split(DATA, "scale", num_pairs=4, num_frames=3).pairs:
+@pytest.mark.parametrize(
+    ("case", "is_scaled", "is_turned"),
+    [
+        ("scale", True, False),
+        ("rotation", False, True),
+        ("turning", True, True),
+    ],
+)
+def test_what_is_found_is_what_was_done(case, is_scaled, is_turned):
+    for pair in make_split(DATA, case, num_pairs=4, num_frames=3).pairs:
+        assert (pair.scale != 1, pair.angle != 0) == (is_scaled, is_turned)
         assert pair.found["scale"]["median"] == pytest.approx(1 / pair.scale, rel=0.25)
-    for pair in make_split(DATA, "rotation", num_pairs=4, num_frames=3).pairs:
         away = (pair.found["angle"]["median"] + pair.angle + 180) % 360 - 180
         assert abs(away) < 25
 
@@ -78,8 +86,8 @@ def test_people_turn_about_and_are_known_from_the_front():
         assert pair.clip.endswith("turning")
         assert pair.found["facing"]["median"] <= 0.01 - LEAST_FACING
         assert np.ptp(pair.found["facing"]["range"]) > 0.3
-        seen = load_pair(DATA, pair).reference.keypoints
-        left, right = seen.xy[0, 5, 0], seen.xy[0, 6, 0]
+        unmoved = load_pair(DATA, pair._replace(angle=0.0, scale=1.0))
+        left, right = unmoved.reference.keypoints.xy[0, 5:7, 0]
         assert left > right
 
 
@@ -114,16 +122,20 @@ def test_stored_pictures_are_moved_with_mask_and_keypoints():
     points = Keypoints(
         np.array([[[8.0, 15.0], [29.0, 39.0]]], np.float32), np.ones((1, 2), np.float32)
     )
-    still = Reference(image, points, mask)
+    still = Reference(image, points, mask, 3 * mask[0].astype(np.uint8))
     assert move_reference(still, (0.0, 1.0, (0.0, 0.0))) is still
     half = move_reference(still, (np.pi, 1.0, (0.0, 0.0)))
     np.testing.assert_allclose(half.image, image[::-1, ::-1], atol=1)
     np.testing.assert_array_equal(half.masks[0], mask[0, ::-1, ::-1])
+    np.testing.assert_array_equal(half.parts, still.parts[::-1, ::-1])
     np.testing.assert_allclose(half.keypoints.xy[0, 0], [21, 24], atol=1e-4)
     double = move_reference(still, (0.0, 2.0, (0.0, 0.0)))
     assert double.masks.sum() == pytest.approx(4 * mask.sum(), rel=0.2)
     assert double.keypoints.conf.tolist() == [[1.0, 0.0]]
+    assert set(np.unique(double.parts)) == {0, 3}
+    assert ((double.parts > 0) == double.masks[0]).mean() > 0.97
     small = move_reference(still, (0.0, 0.5, (0.0, 0.0)))
+    assert ((small.parts > 0) == small.masks[0]).mean() > 0.97
     # Averaged, not skipped over: noise loses half of its deviation.
     assert small.image[12:28, 10:20].std() < 0.7 * image.std()
     quarter = move_reference(still, (np.pi / 2, 1.0, (0.1, 0.0)))

@@ -18,6 +18,7 @@ from small_models import random_like, small_model
 
 from tpc_jax import cli
 from tpc_jax.animators.load import load
+from tpc_jax.calibrated_clip import calibrate_clip
 from tpc_jax.errors import UserError
 from tpc_jax.metrics.networks import feature_network
 from tpc_jax.metrics.networks.store import NETWORK, stored_config
@@ -27,8 +28,9 @@ from tpc_jax.pose.reading import no_people
 from tpc_jax.studies.datasets import open_dataset, read_split, write_split
 from tpc_jax.studies.datasets.make_split import make_split
 from tpc_jax.studies.datasets.synthetic import SyntheticPeople
+from tpc_jax.studies.evaluation import study
 from tpc_jax.studies.evaluation.study import RESULTS_FILE, LoadedSplit, Study, Task, run_study
-from tpc_jax.studies.evaluation.variants import PLAIN, TPC
+from tpc_jax.studies.evaluation.variants import PLAIN, TPC, UNREFINED
 
 ROOT = Path(__file__).parents[3]
 METHODS = "none,lts,pose-shift,retarget+lts"
@@ -235,6 +237,29 @@ def test_lpips(inputs, tmp_path, capsys):
         assert words in capsys.readouterr().err
 
 
+def test_a_fit_is_made_once_for_all_variants_that_share_it(inputs, tmp_path, monkeypatch):
+    made = []
+
+    def calibrate(reference, motion, calibrating):
+        known = [side.parts is not None for side in (reference, motion)]
+        made.append((calibrating.refine, *known))
+        return calibrate_clip(reference, motion, calibrating)
+
+    monkeypatch.setattr(study, "calibrate_clip", calibrate)
+    split = read_split(inputs / "walking.json")
+    split = split._replace(pairs=split.pairs[:1])
+    variants = [
+        variant._replace(propagation=propagation, pose=pose)
+        for variant in (TPC, UNREFINED)
+        for propagation in ("random:4", "off")
+        for pose in (None, "skeleton")
+    ]
+    task = Task(LoadedSplit("walking", split, SyntheticPeople(16)), variants)
+    run_study(Study(load(inputs / "model"), Options(steps=1)), [task], tmp_path)
+    # Part maps are nothing to a fit that is not refined.
+    assert made == [("auto", True, True), ("auto", False, False), ("none", True, True)]
+
+
 def test_guidance_is_chosen(inputs, tmp_path):
     out = tmp_path / "out"
     cli.main(arguments(inputs, out, "--guidance-scale", "2.5", methods="none", splits=("walking",)))
@@ -257,11 +282,11 @@ class Unlabelled(SyntheticPeople):
 def test_pairs_without_keypoints(inputs, tmp_path):
     split = read_split(inputs / "walking.json")
     loaded = LoadedSplit("walking", split, Unlabelled(16))
-    study = Study(load(inputs / "model"), Options(steps=1), use_disco=True)
-    rows = run_study(study, [Task(loaded, [PLAIN])], tmp_path)
+    judged = Study(load(inputs / "model"), Options(steps=1), use_disco=True)
+    rows = run_study(judged, [Task(loaded, [PLAIN])], tmp_path)
     assert len(rows) == 2
     for row in rows.values():
         assert {"psnr", "disco_psnr"} <= row["scores"].keys()
         assert "foreground_psnr" not in row["scores"]
     with pytest.raises(UserError, match="has no keypoints, which method lts needs"):
-        run_study(study, [Task(loaded, [PLAIN, TPC])], tmp_path)
+        run_study(judged, [Task(loaded, [PLAIN, TPC])], tmp_path)

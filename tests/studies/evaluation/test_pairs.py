@@ -50,9 +50,16 @@ def test_the_motion_is_exact():
     assert motion.keypoints.xy.shape == (1, 4, 17, 2)
     assert (motion.parts > 0)[~motion.masks[0]].mean() < 0.05
     assert motion.kind == "rgb"
-    alone = without_parts(motion)
-    assert alone.parts is None
-    assert alone.uv is None
+
+
+def test_without_parts_both_sides_are_known_by_their_keypoints_alone():
+    pair = drawn_pair(1, SIZE, num_frames=4, misalignment=(np.pi / 6, 0.8, (0.0, 0.0)))
+    assert (pair.reference.parts > 0)[~pair.reference.masks[0]].mean() < 0.05
+    reference, motion = without_parts(*pair)
+    assert reference.parts is None
+    assert motion.parts is None
+    assert motion.uv is None
+    np.testing.assert_array_equal(reference.keypoints.xy, pair.reference.keypoints.xy)
 
 
 @pytest.mark.parametrize("num_frames", [0, MOST_FRAMES + 1])

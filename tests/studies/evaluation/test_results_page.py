@@ -26,7 +26,7 @@ from tpc_jax.studies.evaluation.results_page import (
     write_results,
 )
 from tpc_jax.studies.evaluation.study import TRUTH, LoadedSplit
-from tpc_jax.studies.evaluation.variants import PLAIN, TPC
+from tpc_jax.studies.evaluation.variants import PLAIN, TPC, UNREFINED
 
 NUM_PAIRS = 12
 # Distances of sets take long; their intervals need no precision here.
@@ -35,6 +35,7 @@ FEW = 5
 BONUS = {
     "none": 0.0,
     "lts": 4.0,
+    "unrefined": 3.8,
     "face": 1.0,
     "affine": -0.5,
     "translation_scale": -2.0,
@@ -152,6 +153,9 @@ def test_the_page(tmp_path):
     assert read["Propagation steadies the person", "scale"] == "holds"
     assert read["The best subset beats the face points", "misaligned"] == "holds"
     assert read["TPC loses nothing where nothing is misaligned", "aligned"] == "no loss found"
+    assert ("Refinement loses nothing", "aligned") in read
+    assert read["Refinement loses nothing", "scale"] == "holds (gain)"
+    assert not any(text == "Refinement helps people who turn" for text, _ in read)
     head = next(line for line in lines if line[0] == "| split")
     row = next(line for line in lines if line[:2] == ["| rotation", "with TPC"])
     errors = [cell for title, cell in zip(head, row, strict=True) if title.startswith("person ")]
@@ -159,9 +163,11 @@ def test_the_page(tmp_path):
     ablation = page.split("## Ablation")[1].split("## What")[0]
     rows = [line.split(" | ")[:2] for line in ablation.splitlines()[4:] if line.startswith("| ")]
     expected = [
-        [f"| {t}", p] for t in ("Linear", "Affine", "Procrustes") for p in ("without", "with")
+        [f"| {t}", p]
+        for t in ("Linear", "Affine", "Procrustes, refined")
+        for p in ("without", "with")
     ]
-    assert rows[-6:] == expected
+    assert rows[-7:] == [*expected, ["| Procrustes", "with"]]
     assert "24 clips" in ablation
 
 
@@ -190,3 +196,5 @@ def test_every_claim_compares_what_is_measured():
     for claim in claims(["aligned", "rotation"]):
         assert {claim.better, claim.worse} <= set(VARIANTS)
         assert claim.splits
+    *_, helps = claims(["aligned", "turning"])
+    assert (helps.better, helps.worse, helps.splits) == (TPC, UNREFINED, ("turning",))

@@ -1,11 +1,12 @@
 import pytest
 
 from tpc_jax.errors import UserError
-from tpc_jax.options import Options
+from tpc_jax.options import Calibrating, Options
 from tpc_jax.studies.evaluation.variants import (
     DESCRIPTIONS,
     METHODS,
     PLAIN,
+    TPC,
     Variant,
     make_variants,
     parse_propagation,
@@ -36,11 +37,23 @@ def test_options_of_variants():
     full = Variant("lts", "affine", "first:8", "union").options(shared)
     assert full.tpc
     assert (full.routing, full.propagation, full.group_size) == ("union", "first", 8)
-    assert Variant("retarget+lts", "affine", "off", "union").fit_method == "lts"
-    assert Variant("face", "affine", "off", "union").fit_method == "face"
-    assert Variant("pose-shift").fit_method is None
+    assert Variant("pose-shift").calibrating is None
     skeleton = PLAIN._replace(pose="skeleton")
     assert (skeleton.name, skeleton.options(shared)) == ("none skeleton", plain)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("lts", Calibrating("lts")),
+        ("unrefined", Calibrating("lts", refine="none")),
+        ("retarget+lts", Calibrating("lts")),
+        ("face", Calibrating("face")),
+    ],
+)
+def test_how_methods_are_fitted(method, expected):
+    assert TPC._replace(method=method).calibrating == expected
+    assert expected.is_refined == ("lts" in method)
 
 
 @pytest.mark.parametrize("text", ["random", "random:0", "random:x", "last:4", "", "4"])

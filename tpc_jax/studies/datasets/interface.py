@@ -68,7 +68,8 @@ class DataSet(abc.ABC):
             masks = person_masks(keypoints, clip.frames.shape[1:3])
         else:
             masks = clip.masks[:, 0]
-        return move_reference(Reference(clip.frames[0], keypoints, masks), misalignment)
+        parts = None if clip.parts is None else clip.parts[0]
+        return move_reference(Reference(clip.frames[0], keypoints, masks, parts), misalignment)
 
     def candidates(self, case: str) -> Sequence[str]:
         """Return the clips that may hold the motion of a case; all of them by default."""
@@ -110,7 +111,7 @@ def move_reference(reference: Reference, misalignment: Misalignment) -> Referenc
     angle, scale, shift = misalignment
     if misalignment == ALIGNED:
         return reference
-    image, keypoints, masks = reference
+    image, keypoints, masks, parts = reference
     height, width = image.shape[:2]
     matrix = similarity_matrix(angle, scale, shift, (height, width))
     source = matrix
@@ -128,7 +129,9 @@ def move_reference(reference: Reference, misalignment: Misalignment) -> Referenc
     moved = np.zeros_like(masks)
     for mask, out in zip(masks, moved, strict=True):
         out[:] = cv2.warpAffine(mask.astype(np.float32), matrix, size) >= 0.5
-    return Reference(image, move_keypoints(keypoints, matrix, (height, width)), moved)
+    if parts is not None:
+        parts = cv2.warpAffine(parts, matrix, size, flags=cv2.INTER_NEAREST)
+    return Reference(image, move_keypoints(keypoints, matrix, (height, width)), moved, parts)
 
 
 def lower_resolution(reference: Reference, share: float) -> Reference:

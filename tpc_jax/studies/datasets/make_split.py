@@ -7,8 +7,9 @@
 | `rotation` | first frame, turned by up to 180 degrees either way | any |
 | `bending` | the frame whose torso is turned farthest against the motion's | turns |
 | `walking` | the frame whose torso differs most in size from the motion's | changes in size |
-| `turning` | the frame that faces the camera most, by more than the motion, scaled and turned as \
-| | in both cases above: who turns on the spot is aligned already | turns about |
+| `turning` | the frame that faces the camera most, scaled and turned as above | turns about |
+
+Who turns on the spot is aligned already, so the reference of `turning` is moved as well.
 """
 
 import zlib
@@ -106,16 +107,21 @@ def _moved_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pai
     while True:
         for name in rng.permutation(names):
             start = int(rng.integers(1, data.num_frames(name) - offsets[-1]))
-            scale, angle = 1.0, 0.0
-            if case == "scale":
-                scale = round(float(np.exp(rng.uniform(*np.log(SCALES)))), 4)
-            elif case == "rotation":
-                angle = round(float(rng.uniform(-LARGEST_ANGLE, LARGEST_ANGLE)), 2)
             frames = tuple(int(frame) for frame in start + offsets)
-            pair = Pair("", str(name), 0, frames, angle, scale)
+            pair = Pair("", str(name), 0, frames, *_draw_move(case, rng))
             clip = data.read(pair.clip, [0, *frames])
             torso = measure_torso(clip.keypoints)
             yield pair if torso is None else pair._replace(found=_found(torso, pair.misalignment))
+
+
+def _draw_move(case: Case, rng) -> tuple[float, float]:
+    """Draw the turn in degrees and the scale of a reference."""
+    scale, angle = 1.0, 0.0
+    if case in ("scale", "turning"):
+        scale = round(float(np.exp(rng.uniform(*np.log(SCALES)))), 4)
+    if case in ("rotation", "turning"):
+        angle = round(float(rng.uniform(-LARGEST_ANGLE, LARGEST_ANGLE)), 2)
+    return angle, scale
 
 
 def _moving_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pair]:
@@ -151,7 +157,7 @@ def _moving_pairs(data: DataSet, case: Case, names, offsets, rng) -> Iterator[Pa
         if score[start, reference] < 0:
             continue
         frames = tuple(int(frame) for frame in start + offsets)
-        pair = Pair("", str(name), int(probed[reference]), frames)
+        pair = Pair("", str(name), int(probed[reference]), frames, *_draw_move(case, rng))
         at = [np.interp([pair.reference, *frames], probed, x) for x in (*torso, values)]
         found = _found(Torso(*at[:2]), pair.misalignment)
         if case == "turning":

@@ -62,7 +62,8 @@ class SyntheticPeople(DataSet):
         """Render a frame whose person alone is moved; its background stays."""
         check_frames(name, [frame], MOTION_FRAMES)
         clip = self._render(name, [frame], misalignment)
-        return Reference(clip.frames[0], Keypoints(clip.keypoints, clip.conf), clip.mask)
+        keypoints = Keypoints(clip.keypoints, clip.conf)
+        return Reference(clip.frames[0], keypoints, clip.mask, clip.parts[0])
 
     def candidates(self, case: str) -> Sequence[str]:
         """Return the clips made for a case."""

@@ -1,6 +1,6 @@
-"""Pairs of drawn people, and motions as their keypoints alone show them."""
+"""Pairs of drawn people, and pairs as their keypoints alone show them."""
 
-from tpc_jax.pose.reading import Motion
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.studies.datasets import Pair
 from tpc_jax.studies.datasets.interface import ALIGNED, Misalignment
 from tpc_jax.studies.datasets.splits import LoadedPair
@@ -58,6 +58,6 @@ def drawn_pair(
     return LoadedPair(reference, data.read(pair.clip, pair.frames))
 
 
-def without_parts(motion: Motion) -> Motion:
-    """Return the motion as its keypoints alone show it."""
-    return motion._replace(parts=None, uv=None)
+def without_parts(reference: Reference, motion: Motion) -> LoadedPair:
+    """Return a pair as its keypoints alone show it."""
+    return LoadedPair(reference._replace(parts=None), motion._replace(parts=None, uv=None))

@@ -25,7 +25,8 @@ class EvaluationSettings:
     model: str = "tiny"
     """"tiny", the embedded model, or the folder of a trained or converted one."""
     methods: str = "none,face,all,clip,lts"
-    """none, face, all, clip, lts; pose-shift, retarget and retarget+lts move the motion."""
+    """none, face, all, clip, lts, unrefined; pose-shift, retarget and retarget+lts move the
+    motion."""
     transforms: str = "similarity"
     """similarity, affine, translation_scale, rigid."""
     propagation: str = "random:4"

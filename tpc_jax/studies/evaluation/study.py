@@ -18,13 +18,13 @@ from tpc_jax.calibrated_clip import CalibratedClip, calibrate_clip
 from tpc_jax.conditioning.pose_pictures import pose_pictures, show_pose
 from tpc_jax.errors import UserError
 from tpc_jax.io.video import write_video
-from tpc_jax.options import Calibrating, Options
+from tpc_jax.options import Options
 from tpc_jax.pose.cast import choose_people
-from tpc_jax.pose.reading import Motion
+from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.report.calibration import person_overlaps
 from tpc_jax.report.sheets import enlarge
 from tpc_jax.studies.datasets import DataSet, Pair, Split
-from tpc_jax.studies.datasets.splits import load_pair
+from tpc_jax.studies.datasets.splits import LoadedPair, load_pair
 from tpc_jax.studies.evaluation.networks import FeatureMetrics, Lpips
 from tpc_jax.studies.evaluation.pairs import without_parts
 from tpc_jax.studies.evaluation.records import Key, Records, open_records, params_digest
@@ -183,10 +183,10 @@ class _Job:
         Raises:
             UserError: The pair lacks what the variant needs.
         """
-        motion = self._motion(variant)
-        calibrated = self._calibrate(variant, motion)
+        reference, motion = self._inputs(variant)
+        calibrated = self._calibrate(variant, reference, motion)
         options = variant.options(self.study.options)
-        frames = animate(self.study.model, self.reference, motion, options, calibrated=calibrated)
+        frames = animate(self.study.model, reference, motion, options, calibrated=calibrated)
         parts = None
         if variant.moves_pose and motion.parts is not None:
             parts = self._view.parts(motion.parts)
@@ -216,25 +216,27 @@ class _Job:
             path = self.folder / f"{self.name} {name}.mp4"
             write_video(path, enlarge(frames), self.motion.fps, quality=_VIDEO_QUALITY)
 
-    def _motion(self, variant: Variant) -> Motion:
-        motion = without_parts(self.motion) if variant.pose == "skeleton" else self.motion
+    def _inputs(self, variant: Variant) -> LoadedPair:
+        pair = LoadedPair(self.reference, self.motion)
+        if variant.pose == "skeleton":
+            pair = without_parts(*pair)
         if not variant.moves_pose:
-            return motion
+            return pair
         self._require_people(variant)
         move = shift_and_scale if variant.method == SHIFT else retarget_limbs
-        return move(motion, self.reference.keypoints)
+        return pair._replace(motion=move(pair.motion, pair.reference.keypoints))
 
-    def _calibrate(self, variant: Variant, motion: Motion) -> CalibratedClip | None:
-        method = variant.fit_method
-        if method is None or variant.transform is None:
+    def _calibrate(
+        self, variant: Variant, reference: Reference, motion: Motion
+    ) -> CalibratedClip | None:
+        calibrating = variant.calibrating
+        if calibrating is None:
             return None
         self._require_people(variant)
-        # Part maps are nothing to a fit, so the pose is no part of the key.
-        key = (variant.moves_pose, method, variant.transform)
+        # Part maps are nothing to a fit that is not refined.
+        key = (variant.moves_pose, calibrating, calibrating.is_refined and variant.pose)
         if key not in self._calibrated:
-            self._calibrated[key] = calibrate_clip(
-                self.reference, motion, Calibrating(method, variant.transform)
-            )
+            self._calibrated[key] = calibrate_clip(reference, motion, calibrating)
         return self._calibrated[key]
 
     def _require_people(self, variant: Variant) -> None:

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast, get_args
 
 from tpc_jax.errors import UserError
-from tpc_jax.options import Method, Options, Policy, Routing, TransformKind
+from tpc_jax.options import Calibrating, Method, Options, Policy, Routing, TransformKind
 
 NONE, SHIFT, RETARGET, RETARGET_TPC = "none", "pose-shift", "retarget", "retarget+lts"
+BARE = "unrefined"
 # These move the motion onto the reference: their frames show the person elsewhere than the truth.
 POSE_MOVING = (SHIFT, RETARGET, RETARGET_TPC)
-METHODS = (NONE, *get_args(Method), *POSE_MOVING)
+METHODS = (NONE, *get_args(Method), BARE, *POSE_MOVING)
 DESCRIPTIONS = {
     NONE: "the model as it is",
     "face": "TPC fitted to the five face points, as released",
     "all": "TPC fitted to all common keypoints",
     "clip": "TPC with one transform for the clip",
-    "lts": "TPC fitted to the best subset of keypoints, as described",
+    "lts": "TPC fitted to the best subset of keypoints, refined by body parts",
+    BARE: "TPC fitted to the best subset of keypoints, unrefined",
     SHIFT: "the motion scaled and shifted once per clip onto the reference, as MimicMotion does",
     RETARGET: "the motion's limbs retargeted to the reference's, as Wan-Animate does",
     RETARGET_TPC: "limbs retargeted, then TPC (lts)",
@@ -37,7 +39,7 @@ class Variant(NamedTuple):
         transform: Kind of transform; None without calibration.
         propagation: `random:4` and the like, or `off`; None without calibration.
         routing: What is read of the calibrated picture; None without calibration.
-        pose: "skeleton" leaves out the motion's part maps.
+        pose: "skeleton" leaves out the part maps of reference and motion.
     """
 
     method: str
@@ -57,11 +59,13 @@ class Variant(NamedTuple):
         return self.method in POSE_MOVING
 
     @property
-    def fit_method(self) -> Method | None:
+    def calibrating(self) -> Calibrating | None:
         """How transforms are fitted; None without calibration."""
-        if self.routing is None:
+        if self.transform is None:
             return None
-        return "lts" if self.method == RETARGET_TPC else cast(Method, self.method)
+        is_lts = self.method in (BARE, RETARGET_TPC)
+        method = "lts" if is_lts else cast(Method, self.method)
+        return Calibrating(method, self.transform, refine="none" if self.method == BARE else "auto")
 
     def options(self, shared: Options) -> Options:
         """Return denoising options, of which steps, guidance and seed are shared."""
@@ -74,6 +78,7 @@ class Variant(NamedTuple):
 
 
 PLAIN, TPC = Variant(NONE), Variant("lts", "similarity", "random:4", "composite")
+UNREFINED = TPC._replace(method=BARE)
 
 
 def parse_propagation(text: str) -> tuple[Policy, int]:

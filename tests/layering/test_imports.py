@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOW = (
-    *("io", "pose", "procrustes", "warp", "propagation", "calibration", "calibrated_clip"),
+    *("io", "pose", "procrustes", "warp", "propagation", "calibration"),
+    *("refinement", "calibrated_clip"),
     *("conditioning", "model", "sampler"),
 )
 ORDER = (
@@ -32,7 +33,7 @@ PACKAGE_ROOT = "animation"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
     "cv2": (
-        *("io", "pose", "conditioning", "report"),
+        *("io", "pose", "refinement", "conditioning", "report"),
         *("studies.people", "studies.datasets", "studies.evaluation", "studies"),
     ),
     "flax": ("model", "animators", "metrics", "studies.training"),

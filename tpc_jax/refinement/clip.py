@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from tpc_jax._types import Keypoints, SolveStatus, Transform2D
 from tpc_jax.calibration import Calibration, bridge_on_host, residual_of
-from tpc_jax.conditioning.canvas import Canvas
+from tpc_jax.io.images import letterbox_placement
 from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.refinement.bodies import Source, segments_in
 from tpc_jax.refinement.hypotheses import middle_fit, mirrored_fit
@@ -107,7 +107,7 @@ def refine_clip(
 def _untouched(reference: Reference, motion: Motion) -> Transform2D:
     """Return what puts the reference onto every frame as it is."""
     count, *size = motion.frames.shape[:3]
-    placement = Canvas((size[0], size[1])).placement(reference.image.shape[:2])
+    placement = letterbox_placement(reference.image.shape[:2], *size)
     linear = np.tile(np.diag(placement.scale).astype(np.float32), (count, 1, 1))
     offset = np.tile(placement.apply(np.zeros(2)).astype(np.float32), (count, 1))
     return Transform2D(linear, offset)

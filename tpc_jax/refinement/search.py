@@ -49,7 +49,7 @@ def descend(
 
 
 def distances(
-    one: Float[np.ndarray, "*batch 4"], other: Float[np.ndarray, "*batch 4"]
+    one: Float[np.ndarray, "*#batch 4"], other: Float[np.ndarray, "*#batch 4"]
 ) -> Float[np.ndarray, "*batch"]:
     """Return squared distances of motions: log scale, angle, and place in body sides."""
     difference = np.asarray(one) - np.asarray(other)

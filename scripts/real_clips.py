@@ -20,7 +20,9 @@ ANGLES, SCALES = (0.0, 60.0, 180.0), (1.0, 0.6)
 _COLUMNS = ("none", "face", "lts", "refined", "searched", "share", "worse")
 
 
-def main(folder: Path, frame: int = 0, moved: bool = True, quick: bool = False) -> None:
+def main(
+    folder: tyro.conf.Positional[Path], frame: int = 0, moved: bool = True, quick: bool = False
+) -> None:
     """Print parts per clip and way of calibrating.
 
     Args:

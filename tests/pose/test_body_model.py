@@ -3,7 +3,8 @@ import pytest
 from pose_figures import STANDING, draw_parts, place
 
 from tpc_jax._types import Keypoints
-from tpc_jax.pose.body_model import capsule_mask
+from tpc_jax.pose.body_model import capsule_mask, capsule_parts
+from tpc_jax.pose.densepose import SEGMENT_NUMBERS
 from tpc_jax.pose.skeletons import KEYPOINT_INDEX
 
 
@@ -41,7 +42,7 @@ def test_mask_scales_shifts_and_turns_with_the_person():
 def test_missing_points_leave_their_limbs_out():
     xy = place()
     whole = capsule_mask(keypoints(xy), 512, 512)
-    for names in (["left_wrist"], ["right_knee", "right_ankle"], ["left_shoulder", "left_hip"],
+    for names in (["left_wrist"], ["right_elbow", "right_wrist"],
                   ["nose", "left_eye", "right_eye", "left_ear", "right_ear"]):  # fmt: skip
         part = capsule_mask(keypoints(xy, missing=names), 512, 512)
         assert 0 < part.sum() < whole.sum()
@@ -49,6 +50,29 @@ def test_missing_points_leave_their_limbs_out():
         assert (part & ~whole).sum() < 0.05 * whole.sum()
     column, row = np.rint(xy[KEYPOINT_INDEX["left_wrist"]]).astype(int)
     assert not capsule_mask(keypoints(xy, missing=["left_wrist"]), 512, 512)[row, column]
+
+
+def test_legs_out_of_sight_go_on():
+    xy = place()
+    whole = capsule_mask(keypoints(xy), 512, 512)
+    legs = [f"{side}_{joint}" for side in ("left", "right") for joint in ("knee", "ankle")]
+    hips = ["left_hip", "right_hip"]
+    for names in (["right_ankle"], legs, ["left_hip"], [*hips, *legs]):
+        completed = capsule_mask(keypoints(xy, missing=names), 512, 512)
+        assert overlap(completed, whole) > 0.6
+    # With nothing but a hand to go by, there is no body to complete.
+    arm = [name for name in KEYPOINT_INDEX if name not in ("left_elbow", "left_wrist")]
+    assert capsule_mask(keypoints(xy, missing=arm), 512, 512).sum() < 0.2 * whole.sum()
+
+
+def test_segments_are_where_their_joints_are():
+    xy = place()
+    parts = capsule_parts(keypoints(xy), 512, 512)
+    np.testing.assert_array_equal(parts > 0, capsule_mask(keypoints(xy), 512, 512))
+    for name, joints in {"left_lower_leg": ("left_knee", "left_ankle"), "head": ("nose", "nose"),
+                         "right_upper_arm": ("right_shoulder", "right_elbow")}.items():  # fmt: skip
+        column, row = np.mean([xy[KEYPOINT_INDEX[joint]] for joint in joints], axis=0).round()
+        assert parts[int(row), int(column)] == SEGMENT_NUMBERS[name]
 
 
 def test_nan_of_a_missing_point_has_no_effect():

@@ -83,7 +83,7 @@ def capsule_parts(
     torso = _torso_length(points)
     if torso == 0:
         return canvas
-    face = np.array([points[name] for name in _FACE if name in points])
+    face = np.array([points[name] for name in _FACE if name in points]).reshape(-1, 2)
     _complete(points, face, torso)
     _draw_trunk(canvas, points, torso)
     _draw_limbs(canvas, points, torso, ("upper_leg", "lower_leg"))

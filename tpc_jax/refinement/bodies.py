@@ -14,7 +14,7 @@ from tpc_jax.pose.filtering import DEFAULT_TAU
 # Points that stand for the reference's body.
 NUM_SAMPLES = 512
 # Side of a map; the body's box with a margin on all sides fills it.
-MAP_SIDE = 96
+MAP_SIDE = 160
 _MARGIN = 0.35
 # Side of the person's box that fills a map, in map pixels: the unit of steps and distances.
 BODY_SIDE = MAP_SIDE / (1 + 2 * _MARGIN)
@@ -169,7 +169,7 @@ def _segments(source: Source) -> tuple[UInt8[np.ndarray, "height width"], float]
     height, width = (max(1, round(side / scale)) for side in source.size)
     xy = (np.asarray(source.keypoints.xy, float) + 0.5) / scale - 0.5
     drawn = capsule_parts(Keypoints(xy, source.keypoints.conf), height, width)
-    if source.mask is None:
+    if source.mask is None or not source.mask.any():
         return drawn, scale
     mask = source.mask.astype(np.uint8)
     inside = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0

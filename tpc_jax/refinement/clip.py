@@ -20,13 +20,19 @@ _LEAST_CERTAINTY = 1e-3
 
 
 class Choice(enum.IntEnum):
-    """Where the transform of a frame comes from; all but the untouched one are refined."""
+    """Where the transform of a frame comes from.
+
+    NEIGHBOURS: the median motion of the frames around it. KEYPOINTS: the fit to the keypoints.
+    MIRRORED: that with left and right exchanged. MIDDLES: the middles of pairs. PLACE: where the
+    untouched reference lies, moved to what fits better nearby. UNTOUCHED: the reference as it is.
+    """
 
     NEIGHBOURS = -1
     KEYPOINTS = 0
     MIRRORED = 1
     MIDDLES = 2
-    UNTOUCHED = 3
+    PLACE = 3
+    UNTOUCHED = 4
 
 
 class Judgement(NamedTuple):
@@ -72,7 +78,7 @@ def refine_clip(
         candidates = [Transform2D(*(np.asarray(x)[person] for x in fit)) for fit in fits] + [still]
         own_is_ok = np.asarray(calibration.status)[person] == SolveStatus.OK.value
         candidates[0] = _where(own_is_ok, candidates[0], still)
-        found = refine(*_sources(reference, motion, person), candidates, int(Choice.UNTOUCHED))
+        found = refine(*_sources(reference, motion, person), candidates, int(Choice.PLACE))
         people.append(found or _unknown(candidates))
     is_known = np.stack([person.is_known for person in people])
     agreement = np.stack([person.agreement for person in people])
@@ -98,7 +104,7 @@ def refine_clip(
     )
     own, untouched = (
         np.stack([person.before[choice] for person in people])
-        for choice in (Choice.KEYPOINTS, Choice.UNTOUCHED)
+        for choice in (Choice.KEYPOINTS, Choice.PLACE)
     )
     choice = np.stack([person.choice for person in people])
     return calibration, Judgement(choice, agreement, own, untouched)
@@ -140,7 +146,7 @@ def _unknown(candidates: list[Transform2D]) -> Refined:
     """Return the result for a person of whose body the reference shows nothing."""
     count = len(candidates[0].linear)
     return Refined(
-        candidates[Choice.UNTOUCHED],
+        candidates[Choice.PLACE],
         np.zeros(count, bool),
         np.full(count, int(Choice.UNTOUCHED)),
         np.zeros(count),

@@ -33,8 +33,9 @@ _COARSE = 2
 # Cost of a squared change of motion between neighbours, and the most that a change costs.
 _STEADINESS, _MOST = 2.0, 0.3
 _NUM_SWEEPS = 2
-# What the untouched reference may be worse by: it is steady, and nothing is resampled.
-_UNTOUCHED_BONUS = 0.03
+# What may be worse by so much: the fit to the keypoints as it is, which is exact where poses are
+# equal; and the untouched reference, which is steady and loses nothing to resampling.
+_GIVEN_BONUS, _UNTOUCHED_BONUS = 0.01, 0.03
 # Frames on both sides of which the median motion is a candidate too.
 _WINDOW = 7
 
@@ -45,7 +46,8 @@ class Refined(NamedTuple):
     Attributes:
         drv_from_ref: One per frame; those of unknown frames hold anything.
         is_known: Whether the frame shows a body.
-        choice: Which candidate each came from; -1 for the neighbours' motion.
+        choice: Which candidate each came from; -1 for the neighbours' motion, and the number of
+            candidates where the untouched reference is used as it is.
         agreement: Share of both bodies on which segments agree, as estimated on the maps.
         before: The same for every candidate as it was given, `[candidates frames]`.
     """
@@ -74,7 +76,8 @@ def refine(
     Args:
         reference: The person in the reference.
         driving: The same person in every frame.
-        candidates: Transforms `[frames]` to begin with; non-finite ones are left out.
+        candidates: Transforms `[frames]` to begin with, the fit to the keypoints first; non-finite
+            ones are left out.
         untouched: Which of them leaves the reference where it is on the canvas.
         weights: What counts how much.
 
@@ -90,7 +93,7 @@ def refine(
     known = np.array([target is not None for target in targets])
     before = np.zeros((len(candidates), len(targets)))
     linear, offset = (np.stack(x).astype(float) for x in zip(*candidates, strict=True))
-    choice, agreement = np.full(len(targets), untouched), np.zeros(len(targets))
+    choice, agreement = np.full(len(targets), len(candidates)), np.zeros(len(targets))
     result = Transform2D(linear[untouched].copy(), offset[untouched].copy())
     frames = np.flatnonzero(known)
     if len(frames) == 0:
@@ -105,14 +108,20 @@ def refine(
     chosen = _Search(still, seen, weights).run(starts, untouched)
     before[:, frames] = chosen.before.T
     choice[frames], agreement[frames] = chosen.choice, chosen.agreement
-    for frame, target, found in zip(frames, seen, chosen.parameters, strict=True):
-        result.linear[frame], result.offset[frame] = from_parameters(found, still, target)
+    for place, (frame, target) in enumerate(zip(frames, seen, strict=True)):
+        if (given := chosen.as_given[place]) >= 0:
+            # Exactly as given: rounding would resample a picture that could be copied.
+            moved = Transform2D(linear[given, frame], offset[given, frame])
+        else:
+            moved = from_parameters(chosen.parameters[place], still, target)
+        result.linear[frame], result.offset[frame] = moved
     return Refined(result, known, choice, agreement, before)
 
 
 class _Chosen(NamedTuple):
     parameters: Float[np.ndarray, "frames 4"]
     choice: Int[np.ndarray, " frames"]
+    as_given: Int[np.ndarray, " frames"]
     agreement: Float[np.ndarray, " frames"]
     before: Float[np.ndarray, "frames candidates"]
 
@@ -131,26 +140,27 @@ class _Search:
         is_usable = np.all(np.isfinite(starts), axis=-1)
         starts = np.where(is_usable[..., None], starts, starts[:, untouched, None])
         found, values = self._in_chunks(_descend, starts)
-        still_there = starts[:, untouched]
+        given, still_there = starts[:, 0], starts[:, untouched]
         first = found[np.arange(len(found)), values.argmin(1)]
         near = self._to_map(_median_motion(self._to_frame(first)))
         near, near_values = self._in_chunks(_descend, near[:, None])
-        rest = self._energies(still_there)
-        states = np.concatenate([found, near, still_there[:, None]], axis=1)
-        costs = np.concatenate([values, near_values, rest[:, None] - _UNTOUCHED_BONUS], axis=1)
+        rest = self._energies(still_there) - _UNTOUCHED_BONUS
+        states = np.stack([*found.swapaxes(0, 1), near[:, 0], given, still_there], axis=1)
+        plain = [near_values[:, 0], self._energies(given) - _GIVEN_BONUS, rest]
+        costs = np.concatenate([values, np.stack(plain, axis=1)], axis=1)
         motions = np.stack([self._to_frame(states[:, i]) for i in range(states.shape[1])], axis=1)
         path = steadiest_path(costs, motions, _STEADINESS, _MOST)
         parameters = states[np.arange(len(path)), path]
-        is_untouched = path == states.shape[1] - 1
+        names = np.array([*range(starts.shape[1]), -1, 0, starts.shape[1]])
+        is_fixed = path >= len(names) - 2
         for _ in range(_NUM_SWEEPS):
-            parameters = self._polish(parameters, is_untouched)
-        is_untouched |= self._energies(parameters) >= rest - _UNTOUCHED_BONUS
+            parameters = self._polish(parameters, is_fixed)
+        is_untouched = self._energies(parameters) >= rest
         parameters = np.where(is_untouched[:, None], still_there, parameters)
-        choice = np.where(path < starts.shape[1], path, -1)
-        choice = np.where(is_untouched, untouched, choice)
         return _Chosen(
             parameters,
-            choice,
+            np.where(is_untouched, starts.shape[1], names[path]),
+            np.where(is_untouched, untouched, np.where(path == len(names) - 2, 0, -1)),
             self._overlaps(parameters[:, None])[:, 0],
             self._overlaps(starts),
         )

@@ -56,7 +56,7 @@ def distances(
     turn = difference[..., 1]
     turn = turn - 2 * np.pi * np.round(turn / (2 * np.pi))
     place = (difference[..., 2:] ** 2).sum(-1)
-    return difference[..., 0] ** 2 + turn**2 + place
+    return np.asarray(difference[..., 0] ** 2 + turn**2 + place)
 
 
 def steadiest_path(

@@ -24,6 +24,7 @@ _REASONS = {
     "keypoints": "by keypoints",
     "mirrored": "by keypoints with left and right exchanged (turned about)",
     "middles": "by the middles of left and right (turned)",
+    "place": "moved a little from where they are",
     "untouched": "left as they are (no fit is better)",
 }
 

@@ -142,8 +142,9 @@ def to_parameters(
 ) -> Float[np.ndarray, "*batch 4"]:
     """Describe similarities by log scale, angle and place of the body's middle on the map."""
     linear, offset = (np.asarray(x, float) for x in drv_from_ref)
-    scale = np.sqrt(np.abs(np.linalg.det(linear))) / target.pixel
-    angle = np.arctan2(linear[..., 1, 0] - linear[..., 0, 1], linear[..., 0, 0] + linear[..., 1, 1])
+    (a, b), (c, d) = linear[..., 0, :].T, linear[..., 1, :].T
+    scale = np.sqrt(np.abs(a * d - b * c)).T / target.pixel
+    angle = np.arctan2(c - b, a + d).T
     place = (linear @ still.centre + offset - target.centre) / target.pixel + (MAP_SIDE - 1) / 2
     log_scale = np.log(np.maximum(scale, np.finfo(np.float32).tiny))
     return np.concatenate([np.stack([log_scale, angle], -1), place], -1).astype(np.float32)

@@ -4,7 +4,7 @@ One frame of a clip is the reference, turned and scaled as told, and the clip it
 every frame's part map is the truth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -177,7 +177,7 @@ def _climb(judge, frame: int, start: Transform2D, centre: np.ndarray, size: floa
     linear = np.asarray(start.linear, float)
     image = linear @ centre + np.asarray(start.offset, float)
 
-    def score(change: Sequence[float]) -> float:
+    def score(change: Float[np.ndarray, " 4"]) -> float:
         growth, turn, x, y = change
         cosine, sine = np.exp(growth) * np.cos(turn), np.exp(growth) * np.sin(turn)
         changed = np.array([[cosine, -sine], [sine, cosine]]) @ linear

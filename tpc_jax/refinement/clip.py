@@ -12,6 +12,7 @@ from tpc_jax.calibration import Calibration, bridge_on_host, residual_of
 from tpc_jax.io.images import letterbox_placement
 from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.refinement.bodies import Source, segments_in
+from tpc_jax.refinement.energy import DEFAULT_WEIGHTS, MASKED_WEIGHTS
 from tpc_jax.refinement.hypotheses import middle_fit, mirrored_fit
 from tpc_jax.refinement.refine import Refined, refine
 
@@ -78,7 +79,9 @@ def refine_clip(
         candidates = [Transform2D(*(np.asarray(x)[person] for x in fit)) for fit in fits] + [still]
         own_is_ok = np.asarray(calibration.status)[person] == SolveStatus.OK.value
         candidates[0] = _where(own_is_ok, candidates[0], still)
-        found = refine(*_sources(reference, motion, person), candidates, int(Choice.PLACE))
+        still_body, bodies = _sources(reference, motion, person)
+        weights = DEFAULT_WEIGHTS if still_body.mask is None else MASKED_WEIGHTS
+        found = refine(still_body, bodies, candidates, int(Choice.PLACE), weights)
         people.append(found or _unknown(candidates))
     is_known = np.stack([person.is_known for person in people])
     agreement = np.stack([person.agreement for person in people])
@@ -127,7 +130,8 @@ def _sources(reference: Reference, motion: Motion, person: int) -> tuple[Source,
     # Drawn bodies differ from those of part maps, so like is compared with like.
     if reference.parts is None or motion.parts is None or motion.masks is None:
         ref_mask, drv_masks = None, [None] * len(motion.frames)
-        if motion.masks is not None:
+        # Masks of skeletons are drawn themselves.
+        if motion.masks is not None and motion.kind != "openpose":
             ref_mask, drv_masks = reference.masks[person], motion.masks[person]
         drawn = [
             Source(moving.select(frame), drv_size, mask=mask)

@@ -31,6 +31,8 @@ class Weights(NamedTuple):
 
 
 DEFAULT_WEIGHTS = Weights()
+# Masks that are given say more than bodies and keypoints that are guessed.
+MASKED_WEIGHTS = Weights(silhouette=0.5, keypoints=0.25)
 
 
 class Overlap(NamedTuple):

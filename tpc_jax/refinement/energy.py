@@ -85,18 +85,27 @@ def energy(
     Numerics: piecewise constant in the bodies, so there is no gradient to follow; see `search`.
     """
     found = overlap(parameters, still, target)
+    return -(
+        weights.segments * found.segments
+        + weights.silhouette * found.silhouette
+        + weights.keypoints * support(parameters, still, target, weights)
+    )
+
+
+def support(
+    parameters: Float[Array, "*batch 4"], still: Still, target: Target, weights: Weights
+) -> Float[Array, "*batch"]:
+    """Return how many keypoints agree beyond the quorum: 1 if all lie exactly, 0 up to the quorum.
+
+    Arguments as for `energy`.
+    """
     x, y = _move(parameters, jnp.asarray(still.keypoints))
     drv_x, drv_y = jnp.asarray(target.keypoints).T
     squared = ((x - drv_x) ** 2 + (y - drv_y) ** 2) / (weights.reach * BODY_SIDE) ** 2
     common = (jnp.asarray(still.visible) & target.visible).astype(squared.dtype)
     agreeing = jnp.sum(common * jnp.maximum(1 - squared, 0), axis=-1)
     share = agreeing / jnp.maximum(jnp.sum(common), 1)
-    beyond = jnp.maximum(share - weights.quorum, 0) / (1 - weights.quorum)
-    return -(
-        weights.segments * found.segments
-        + weights.silhouette * found.silhouette
-        + weights.keypoints * beyond
-    )
+    return jnp.maximum(share - weights.quorum, 0) / (1 - weights.quorum)
 
 
 def _move(parameters: Float[Array, "*batch 4"], points: Float[Array, "points 2"]):

@@ -21,7 +21,7 @@ from tpc_jax.refinement.bodies import (
     target_body,
     to_parameters,
 )
-from tpc_jax.refinement.energy import DEFAULT_WEIGHTS, Weights, energy, overlap
+from tpc_jax.refinement.energy import DEFAULT_WEIGHTS, Weights, energy, overlap, support
 from tpc_jax.refinement.search import FIRST_STEP, descend, distances, steadiest_path
 
 # Frames searched by one call; a fixed number, so that clips of all lengths share one program.
@@ -33,9 +33,9 @@ _COARSE = 2
 # Cost of a squared change of motion between neighbours, and the most that a change costs.
 _STEADINESS, _MOST = 2.0, 0.3
 _NUM_SWEEPS = 2
-# What may be worse by so much: the fit to the keypoints as it is, which is exact where poses are
-# equal; and the untouched reference, which is steady and loses nothing to resampling.
-_GIVEN_BONUS, _UNTOUCHED_BONUS = 0.01, 0.03
+# What may be worse by so much: the fit to the keypoints as it is, where they all agree, for maps
+# are coarser than points; and the untouched reference, which is steady and is not resampled.
+_GIVEN_BONUS, _UNTOUCHED_BONUS = 0.1, 0.03
 # Frames on both sides of which the median motion is a candidate too.
 _WINDOW = 7
 
@@ -146,7 +146,8 @@ class _Search:
         near, near_values = self._in_chunks(_descend, near[:, None])
         rest = self._energies(still_there) - _UNTOUCHED_BONUS
         states = np.stack([*found.swapaxes(0, 1), near[:, 0], given, still_there], axis=1)
-        plain = [near_values[:, 0], self._energies(given) - _GIVEN_BONUS, rest]
+        trust = _GIVEN_BONUS * self._in_chunks(_supports, given) ** 2
+        plain = [near_values[:, 0], self._energies(given) - trust, rest]
         costs = np.concatenate([values, np.stack(plain, axis=1)], axis=1)
         motions = np.stack([self._to_frame(states[:, i]) for i in range(states.shape[1])], axis=1)
         path = steadiest_path(costs, motions, _STEADINESS, _MOST)
@@ -259,6 +260,11 @@ def _polish(still: Still, targets: Target, weights: Weights, starts, anchors, st
 @functools.partial(jax.jit, static_argnums=2)
 def _energies(still: Still, targets: Target, weights: Weights, parameters):
     return jax.vmap(lambda t, p: energy(p, still, t, weights))(targets, parameters)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _supports(still: Still, targets: Target, weights: Weights, parameters):
+    return jax.vmap(lambda t, p: support(p, still, t, weights))(targets, parameters)
 
 
 @functools.partial(jax.jit, static_argnums=2)

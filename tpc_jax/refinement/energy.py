@@ -25,14 +25,14 @@ class Weights(NamedTuple):
 
     segments: float = 1.0
     silhouette: float = 0.1
-    keypoints: float = 0.5
+    keypoints: float = 0.25
     reach: float = 0.1
     quorum: float = 0.5
 
 
 DEFAULT_WEIGHTS = Weights()
-# Masks that are given say more than bodies and keypoints that are guessed.
-MASKED_WEIGHTS = Weights(silhouette=0.5, keypoints=0.25)
+# Masks that are given say more than bodies that are drawn.
+MASKED_WEIGHTS = Weights(silhouette=0.5)
 
 
 class Overlap(NamedTuple):

@@ -33,10 +33,30 @@ def test_calibrate_writes_everything(inputs, tmp_path, capsys):
     frames = json.loads((out / "transforms.json").read_text())["people"][0]
     assert len(frames) == NUM_FRAMES
     assert set(frames[0]) >= {"linear", "offset", "scale", "angle_degrees", "subset", "status"}
+    assert set(frames[0]) >= {"choice", "agreement", "agreement_untouched"}
+    assert sum(person["choice"].values()) == NUM_FRAMES
+    assert person["mean_agreement"]["chosen"] > person["mean_agreement"]["untouched"]
     video = read_video(out / "calibrated.mp4")
     assert video.frames.shape == (NUM_FRAMES, SIZE, SIZE, 3)
     assert float(video.fps) == 12
-    assert "mean IoU" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "mean IoU" in printed
+    assert "body agreement" in printed
+
+
+def test_two_eyes_are_an_error_of_calibrate(inputs, tmp_path, capsys):
+    file = json.loads((inputs / "rgb.json").read_text())
+    for frame in file["frames"]:
+        for person in frame["people"]:
+            for index, point in enumerate(person["keypoints"]):
+                point[2] = point[2] if index in (1, 2) else 0
+    (tmp_path / "eyes.json").write_text(json.dumps(file))
+    line = arguments(
+        inputs, driving=inputs / "rgb.mp4", driving_keypoints=tmp_path / "eyes.json",
+        out=tmp_path / "out",
+    )  # fmt: skip
+    fails(line, capsys, "no frame has a fit of its own")
+    assert not (tmp_path / "out").exists()
 
 
 def test_rgb_video_with_keypoints(inputs, tmp_path):

@@ -6,12 +6,18 @@ from pose_figures import draw_parts, place
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.io.images import write_image
 from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import write_video
 from tpc_jax.pose.densepose import render_densepose
 from tpc_jax.pose.masks import divide_masks, read_masks
 from tpc_jax.pose.openpose import draw_skeleton
-from tpc_jax.pose.reading import read_keypoints, read_motion, read_reference_keypoints
+from tpc_jax.pose.reading import (
+    read_keypoints,
+    read_motion,
+    read_reference,
+    read_reference_keypoints,
+)
 
 POSES = [place(5 * step, 0.55, (128 + 3 * step, 128)) for step in range(3)]
 SIZE = (256, 256)
@@ -209,3 +215,25 @@ def test_a_video_is_no_file_of_coordinates(tmp_path):
     write_video(tmp_path / "still.mp4", np.zeros((3, 32, 32, 3), np.uint8), 10)
     with pytest.raises(UserError, match="holds no DensePose coordinates"):
         read_motion(tmp_path / "still.mp4", kind="uv")
+
+
+def test_a_rendering_of_the_reference_gives_parts_people_and_masks(tmp_path):
+    parts = parts_of(POSES[0])
+    write_image(tmp_path / "person.png", np.zeros((*parts.shape, 3), np.uint8))
+    write_image(tmp_path / "parts.png", render_densepose(parts))
+    reference = read_reference(tmp_path / "person.png", parts=tmp_path / "parts.png")
+    assert (reference.parts == parts).mean() > 0.99
+    assert reference.masks.shape == (1, *parts.shape)
+    assert (reference.masks[0] == (parts > 0)).mean() > 0.99
+    assert (np.asarray(reference.keypoints.conf[0]) > 0.3).sum() >= 12
+
+
+def test_a_rendering_of_another_size_or_kind_is_refused(tmp_path):
+    write_image(tmp_path / "person.png", np.zeros((64, 64, 3), np.uint8))
+    write_image(tmp_path / "large.png", render_densepose(np.zeros((80, 64), np.uint8)))
+    with pytest.raises(UserError, match=r"large\.png: is 64x80 pixels .* 64x64"):
+        read_reference(tmp_path / "person.png", parts=tmp_path / "large.png")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    write_image(tmp_path / "noise.png", noise)
+    with pytest.raises(UserError, match="not a DensePose rendering"):
+        read_reference(tmp_path / "person.png", parts=tmp_path / "noise.png")

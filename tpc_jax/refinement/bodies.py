@@ -22,8 +22,8 @@ BODY_SIDE = MAP_SIDE / (1 + 2 * _MARGIN)
 OTHER = 255
 # A body of so few pixels has no shape.
 _LEAST_PIXELS = 16
-# Longest side of the canvas on which bodies are drawn from keypoints.
-_DRAWN_SIDE = 256
+# Longest side of a body that is drawn from keypoints, and most of the canvas around it, in pixels.
+_DRAWN_BODY, _DRAWN_CANVAS = 256, 1024
 
 
 class Source(NamedTuple):
@@ -166,7 +166,9 @@ def _segments(source: Source) -> tuple[UInt8[np.ndarray, "height width"], float]
     """Return the map of segments, and the picture's pixels per pixel of it."""
     if source.segments is not None:
         return source.segments, 1.0
-    scale = max(source.size) / _DRAWN_SIDE
+    shown, visible = _keypoints(source.keypoints)
+    extent = float(np.ptp(shown[visible], axis=0).max()) if visible.any() else 0.0
+    scale = max(extent / _DRAWN_BODY, max(source.size) / _DRAWN_CANVAS)
     height, width = (max(1, round(side / scale)) for side in source.size)
     xy = (np.asarray(source.keypoints.xy, float) + 0.5) / scale - 0.5
     drawn = capsule_parts(Keypoints(xy, source.keypoints.conf), height, width)

@@ -1,6 +1,7 @@
 """The calibration of a clip, judged and refined by what is known of both bodies."""
 
 import enum
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -122,7 +123,7 @@ def _untouched(reference: Reference, motion: Motion) -> Transform2D:
     return Transform2D(linear, offset)
 
 
-def _sources(reference: Reference, motion: Motion, person: int) -> tuple[Source, list[Source]]:
+def _sources(reference: Reference, motion: Motion, person: int) -> tuple[Source, Iterable[Source]]:
     """Return what is known of a person's body on both sides."""
     ref_size, drv_size = reference.image.shape[:2], motion.frames.shape[1:3]
     sides = (reference.keypoints, motion.keypoints)
@@ -133,15 +134,16 @@ def _sources(reference: Reference, motion: Motion, person: int) -> tuple[Source,
         # Masks of skeletons are drawn themselves.
         if motion.masks is not None and motion.kind != "openpose":
             ref_mask, drv_masks = reference.masks[person], motion.masks[person]
-        drawn = [
+        drawn = (
             Source(moving.select(frame), drv_size, mask=mask)
             for frame, mask in enumerate(drv_masks)
-        ]
+        )
         return Source(still, ref_size, mask=ref_mask), drawn
-    mapped = [
+    # One frame at a time: a clip's segments are as large as the clip.
+    mapped = (
         Source(moving.select(frame), drv_size, segments_in(parts, motion.masks[person, frame]))
         for frame, parts in enumerate(motion.parts)
-    ]
+    )
     segments = segments_in(reference.parts, reference.masks[person])
     return Source(still, ref_size, segments), mapped
 

@@ -1,7 +1,7 @@
 """From candidate similarities per frame to one steady, refined similarity per frame."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -61,7 +61,7 @@ class Refined(NamedTuple):
 
 def refine(
     reference: Source,
-    driving: Sequence[Source],
+    driving: Iterable[Source],
     candidates: Sequence[Transform2D],
     untouched: int,
     weights: Weights = DEFAULT_WEIGHTS,

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from tpc_jax.refinement.bodies import BODY_SIDE
 
-# First steps of a search: log scale, angle, and shifts in map pixels.
+# First steps of a search: log scale, angle, and shifts in map pixels. With steps that halve no
+# search turns by more than 72 degrees: a symmetric silhouette can turn nobody upside down.
 FIRST_STEP = np.array([0.2, np.radians(12.0), 0.1 * BODY_SIDE, 0.1 * BODY_SIDE], np.float32)
 # A step forth or back along one parameter; diagonals cost ten times as much and find no more.
 _MOVES = np.concatenate([np.eye(4, dtype=np.float32), -np.eye(4, dtype=np.float32)])

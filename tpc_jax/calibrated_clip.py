@@ -164,7 +164,7 @@ def _jit_warp(pyramid: Pyramid, canvas_from_ref: Transform2D, size: tuple[int, i
 def calibrate_clip(
     reference: Reference, motion: Motion, calibrating: Calibrating = Calibrating()
 ) -> CalibratedClip:
-    """Match people and fit a transform per person and frame.
+    """Match people, fit a transform per person and frame, and refine it by what bodies look like.
 
     Args:
         reference: The still, with at least one person.

@@ -108,6 +108,21 @@ def test_the_explanation_counts_all_frames():
     assert sum(int(word) for word in line.split(";")[0].split() if word.isdigit()) == 5
 
 
+def test_a_large_photo_is_refined_as_a_small_one():
+    frames = [place(turned=True)] * 3
+    small = reference_of(place(30))
+    times = 20
+    size = (times * SIZE[0], times * SIZE[1])
+    xy = (np.asarray(small.keypoints.xy) + 0.5) * times - 0.5
+    photo = Reference(
+        np.broadcast_to(np.uint8(0), (*size, 3)),
+        Keypoints(xy.astype(np.float32), small.keypoints.conf),
+        np.broadcast_to(False, (1, *size)),
+    )
+    one, other = (calibrate_clip(still, motion_of(frames)) for still in (small, photo))
+    np.testing.assert_allclose(angles(one), angles(other), atol=3)
+
+
 def test_smoothing_follows_the_refinement():
     rng = np.random.default_rng(0)
     frames = [place(float(rng.normal(0, 8))) for _ in range(9)]

@@ -74,7 +74,11 @@ def refine_clip(
     """
     still = _untouched(reference, motion)
     sides = (reference.keypoints, motion.keypoints)
-    fits = [calibration.drv_from_ref, mirrored_fit(*sides), middle_fit(*sides)]
+    sizes = {
+        "reference_size": reference.image.shape[1::-1],
+        "driving_size": motion.frames.shape[2:0:-1],
+    }
+    fits = [calibration.drv_from_ref, mirrored_fit(*sides, **sizes), middle_fit(*sides, **sizes)]
     people: list[Refined] = []
     for person in range(len(reference.keypoints.conf)):
         candidates = [Transform2D(*(np.asarray(x)[person] for x in fit)) for fit in fits] + [still]

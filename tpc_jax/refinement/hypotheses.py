@@ -1,5 +1,7 @@
 """Where a search begins: what keypoints say of a person who may have turned about."""
 
+from typing import Any
+
 import numpy as np
 
 from tpc_jax._types import Keypoints, Transform2D
@@ -11,17 +13,17 @@ from tpc_jax.pose.skeletons import FACE_POINTS, KEYPOINT_INDEX, MIRRORED
 _PAIRED = ("shoulder", "hip", "knee", "ankle")
 
 
-def mirrored_fit(reference: Keypoints, driving: Keypoints) -> Transform2D:
+def mirrored_fit(reference: Keypoints, driving: Keypoints, **options: Any) -> Transform2D:
     """Fit as if left and right had changed places; arguments as for `calibrate`."""
     order = list(MIRRORED)
     swapped = Keypoints(reference.xy[..., order, :], reference.conf[..., order])
-    return calibrate_on_host(swapped, driving).drv_from_ref
+    return calibrate_on_host(swapped, driving, **options).drv_from_ref
 
 
-def middle_fit(reference: Keypoints, driving: Keypoints) -> Transform2D:
+def middle_fit(reference: Keypoints, driving: Keypoints, **options: Any) -> Transform2D:
     """Fit the points that a turn leaves in place; arguments as for `calibrate`."""
     sides = (_middles(reference), _middles(driving))
-    return calibrate_on_host(*sides, method="all").drv_from_ref
+    return calibrate_on_host(*sides, method="all", **options).drv_from_ref
 
 
 def _middles(keypoints: Keypoints) -> Keypoints:

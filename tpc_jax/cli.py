@@ -1,6 +1,9 @@
-"""The `tpc-jax` command: picks a command, shows errors."""
+"""The `tpc-jax` command: picks a command, shows errors and warnings."""
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 
 import tyro
 
@@ -8,7 +11,7 @@ from tpc_jax.commands.animation import animate, calibrate, demo, inspect_attenti
 from tpc_jax.commands.convert import convert
 from tpc_jax.commands.settings import expand_settings
 from tpc_jax.commands.studies import evaluate, make_split, sensitivity, train
-from tpc_jax.errors import UserError
+from tpc_jax.errors import InputWarning, UserError
 
 DESCRIPTION = """Animate the person of one picture by the motion of another.
 
@@ -30,9 +33,10 @@ def main(arguments: list[str] | None = None) -> None:
     }
     line = sys.argv[1:] if arguments is None else arguments
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="tpc-jax", description=DESCRIPTION, args=expand_settings(line)
-        )
+        with _warnings_as_lines():
+            tyro.extras.subcommand_cli_from_dict(
+                commands, prog="tpc-jax", description=DESCRIPTION, args=expand_settings(line)
+            )
     except UserError as error:
         print(f"tpc-jax: {error}", file=sys.stderr)
         sys.exit(2)
@@ -45,6 +49,23 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("tpc-jax: interrupted; nothing is left half-written", file=sys.stderr)
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print what is said of inputs as one line each, other warnings as ever."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_line(message, category, filename, lineno, file=None, line=None):
+            if issubclass(category, InputWarning):
+                print(f"tpc-jax: note: {message}", file=file or sys.stderr)
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show_line
+        yield
 
 
 if __name__ == "__main__":

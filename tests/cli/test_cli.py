@@ -14,6 +14,7 @@ from turned_person import ANGLE, NUM_FRAMES, SCALE, SIZE, arguments
 from tpc_jax import cli
 from tpc_jax._types import Keypoints
 from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.errors import warn
 from tpc_jax.io.images import write_image
 from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import read_video, write_video
@@ -266,3 +267,14 @@ def test_demo_with_a_stored_model(small_model, tmp_path):
         assert set(report[measure]) >= {"aligned", "without_tpc", "with_tpc"}
     assert (tmp_path / "demo" / "contact_sheet.png").exists()
     assert len(read_video(tmp_path / "demo" / "with_tpc.mp4").frames) == 8
+
+
+def test_what_is_said_of_an_input_is_one_line(monkeypatch, capsys):
+    def calibrate(count: int):
+        for _ in range(count):
+            warn("a.json: says no frame rate; 25 per second are assumed")
+
+    monkeypatch.setattr(cli, "calibrate", calibrate)
+    cli.main(["calibrate", "--count", "2"])
+    line = "tpc-jax: note: a.json: says no frame rate; 25 per second are assumed\n"
+    assert capsys.readouterr().err == 2 * line

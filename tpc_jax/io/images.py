@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax.errors import UserError
-from tpc_jax.io.atomic import atomic_path
+from tpc_jax.io.atomic import atomic_path, require_writable
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 _MASK_THRESHOLD = 127
@@ -87,9 +87,7 @@ def write_image(
         UserError: If the file cannot be written or the suffix is unknown.
     """
     path = Path(path)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        known = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"{path}: unknown picture suffix; use one of {known}")
+    _require_suffix(path)
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * 255
     done, encoded = cv2.imencode(path.suffix, image[..., ::-1] if image.ndim == 3 else image)
@@ -97,6 +95,22 @@ def write_image(
         raise ValueError(f"image of shape {image.shape} cannot be encoded as {path.suffix}")
     with atomic_path(path) as partial:
         partial.write_bytes(encoded.tobytes())
+
+
+def require_image_output(path: str | Path) -> None:
+    """Find out before long work whether `write_image` will do.
+
+    Raises:
+        UserError: If nothing can be written there or the suffix is unknown.
+    """
+    _require_suffix(Path(path))
+    require_writable(path)
+
+
+def _require_suffix(path: Path) -> None:
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(f"{path}: unknown picture suffix; use one of {known}")
 
 
 def from_uint8(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

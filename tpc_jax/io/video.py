@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from jaxtyping import UInt8
 
 from tpc_jax.errors import UserError
-from tpc_jax.io.atomic import atomic_path
+from tpc_jax.io.atomic import atomic_path, require_writable
 from tpc_jax.io.images import IMAGE_SUFFIXES, read_image
 
 DEFAULT_FPS = Fraction(25)
@@ -94,11 +94,26 @@ def write_video(
     path = Path(path)
     if len(frames) == 0:
         raise ValueError("frames must hold at least one picture, got none")
-    writers = {".gif": _encode_gif, ".mp4": _encode_h264, ".mov": _encode_h264}
-    if path.suffix.lower() not in writers:
-        raise UserError(f"{path}: unknown video suffix; use one of {', '.join(sorted(writers))}")
+    encode = _encoder(path)
     with atomic_path(path) as partial:
-        writers[path.suffix.lower()](partial, frames, as_fps(fps), quality)
+        encode(partial, frames, as_fps(fps), quality)
+
+
+def require_video_output(path: str | Path) -> None:
+    """Find out before long work whether `write_video` will do.
+
+    Raises:
+        UserError: If nothing can be written there or the suffix is unknown.
+    """
+    _encoder(Path(path))
+    require_writable(path)
+
+
+def _encoder(path: Path):
+    encoders = {".gif": _encode_gif, ".mp4": _encode_h264, ".mov": _encode_h264}
+    if path.suffix.lower() not in encoders:
+        raise UserError(f"{path}: unknown video suffix; use one of {', '.join(sorted(encoders))}")
+    return encoders[path.suffix.lower()]
 
 
 def as_fps(fps: Fraction | float | int) -> Fraction:

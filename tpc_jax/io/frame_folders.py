@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from tpc_jax.errors import UserError, warn
 from tpc_jax.io.images import IMAGE_SUFFIXES, read_image
@@ -24,7 +24,10 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 def read_folder(
     path: Path, read: Callable[[Path], np.ndarray] = read_image
-) -> UInt8[np.ndarray, "frames height width channels"]:
+) -> (
+    UInt8[np.ndarray, "frames height width channels"]
+    | UInt16[np.ndarray, "frames height width channels"]
+):
     """Read the pictures of a folder in natural order, and say where their numbers have gaps.
 
     Args:

@@ -92,7 +92,9 @@ def masks_of_numbers(
     if values is not None:
         is_small = high <= _SMALL_LABELS and np.issubdtype(levels.dtype, np.integer)
         if low > 0 and is_small and len(values) > 2:
-            raise UserError(f"{name}: has labels {_listed(values)} but none is 0, the background")
+            raise UserError(
+                f"{name}: has labels {_listed(values)} but none is 0; make the background 0"
+            )
         if low == 0 and (is_small or values[1] > middle or _has_areas(levels, middle)):
             _say_labels(name, len(values) - 1, f"levels ({_listed(values[1:])})")
             return levels > 0
@@ -134,7 +136,7 @@ def _has_areas(levels: np.ndarray, middle: float) -> bool:
                 same &= frame == np.roll(frame, (sign * rows, sign * columns), (0, 1))
         num_low += is_low.sum()
         num_inside += (is_low & same).sum()
-    return num_inside > _LEAST_INTERIOR * num_low
+    return bool(num_inside > _LEAST_INTERIOR * num_low)
 
 
 def _packed(pictures: np.ndarray) -> np.ndarray:

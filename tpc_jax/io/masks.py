@@ -24,22 +24,19 @@ def read_mask(path: str | Path) -> Bool[np.ndarray, "height width"]:
     Raises:
         UserError: As for `read_mask_clip`, or if there are several frames.
     """
-    masks = read_mask_clip(path, has_frames=False)
+    masks = read_mask_clip(path)
     if masks.ndim != 3 or len(masks) != 1:
         raise UserError(f"{path}: has shape {list(masks.shape)}; give the mask of one picture")
     return masks[0]
 
 
-def read_mask_clip(
-    path: str | Path, *, has_frames: bool = True
-) -> Bool[np.ndarray, "*people frames height width"]:
+def read_mask_clip(path: str | Path) -> Bool[np.ndarray, "*people frames height width"]:
     """Read masks and say what was made of them.
 
     Args:
         path: A picture, a video or a folder of pictures: white people on black, labels on 0, or
             cut-out people on transparency; or an `.npz` file with `masks`, or an `.npy` file,
             of booleans, labels or soft masks.
-        has_frames: Whether an array of rank 2 lacks frames; otherwise it is one picture.
 
     Returns:
         `[frames height width]`, or what the array holds: `[people frames height width]`.
@@ -51,8 +48,6 @@ def read_mask_clip(
     if not os.path.exists(path):
         raise UserError(f"{path}: no such file or folder; check the path")
     masks = _read(path)
-    if masks.ndim == 2 and not has_frames:
-        masks = masks[None]
     if not masks.any():
         raise UserError(f"{path}: marks nobody: every pixel is background; make the mask again")
     if masks.all():
@@ -150,7 +145,7 @@ def _from_array(path: Path) -> Bool[np.ndarray, "*people frames height width"]:
             f"{path}: masks are {masks.dtype} {list(masks.shape)}; save booleans of shape [frames, "
             "height, width]"
         )
-    return masks_of_numbers(masks, str(path))
+    return masks_of_numbers(masks[None] if masks.ndim == 2 else masks, str(path))
 
 
 def _from_archive(path: Path, archive) -> np.ndarray:

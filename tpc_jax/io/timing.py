@@ -63,9 +63,9 @@ def find_timing(times: Sequence[float], fps: Fraction, tick: float) -> Timing:
         return Timing(fps)
     at = np.asarray(times, float) - times[0]
     steps = np.diff(at)
-    if (steps <= 0).any():
-        raise ValueError("its times don't rise from frame to frame")
     usual = float(np.median(steps))
+    if (steps < 0).any() or usual == 0:
+        raise ValueError("its times don't rise from frame to frame")
     drift = np.abs(at * (len(at) - 1) / at[-1] - np.arange(len(at)))
     if steps.max() <= _LONGEST_STEP * usual + tick and drift.max() < 0.5:
         return Timing(fps)

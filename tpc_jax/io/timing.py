@@ -63,7 +63,7 @@ def find_timing(times: Sequence[float], fps: Fraction, tick: float) -> Timing:
         return Timing(fps)
     at = np.asarray(times, float) - times[0]
     steps = np.diff(at)
-    usual = float(np.median(steps))
+    usual = float(np.sort(steps)[(len(steps) - 1) // 2])
     if (steps < 0).any() or usual == 0:
         raise ValueError("its times don't rise from frame to frame")
     drift = np.abs(at * (len(at) - 1) / at[-1] - np.arange(len(at)))

@@ -139,7 +139,7 @@ def read_motion(
     keypoints_path: str | Path | None = None,
     masks_path: str | Path | None = None,
     uv_path: str | Path | None = None,
-    fps: Fraction | float | None = None,
+    fps: Fraction | float | int | None = None,
 ) -> Motion:
     """Read a driving video and find the people in it.
 

@@ -142,6 +142,14 @@ def test_pixels_are_made_square(tmp_path, aspect, width):
     assert np.abs(video.frames[0, 20, :, 0] - expected).mean() < 4
 
 
+def test_the_stored_size_is_turned_with_the_picture(tmp_path):
+    path = write(tmp_path / "a.mp4", gradient(3), sample_aspect_ratio=Fraction(3, 4))
+    set_matrix(path, 0, 1, -1, 0)
+    with pytest.warns(InputWarning, match=r"is stored as 48x64 and shown as 48x48"):
+        video = read_video(path)
+    assert video.stored_size == (WIDTH, HEIGHT)
+
+
 def test_frames_of_a_variable_rate_are_spread_as_players_show_them(tmp_path):
     times = [0, 1, 2, 3, 4, 5, 30, 31, 32, 33, 34, 35]
     path = write(tmp_path / "a.mp4", gradient(), times=times)

@@ -136,6 +136,9 @@ def test_faint_videos_are_refused(tmp_path):
     write_video(tmp_path / "m.mp4", frames * np.uint8(3), 25, quality=1)
     with pytest.raises(UserError, match=r"m.mp4: reaches only level \d of 255.*; write"):
         read_mask_clip(tmp_path / "m.mp4")
+    cv2.imwrite(str(tmp_path / "m.jpg"), frames[0])
+    with pytest.raises(UserError, match=r"m.jpg: .*noise.*; write|m.jpg: marks nobody"):
+        read_mask(tmp_path / "m.jpg")
     write_video(tmp_path / "m.gif", frames, 25)
     np.testing.assert_array_equal(read_mask_clip(tmp_path / "m.gif"), people())
 

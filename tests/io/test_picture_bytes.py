@@ -141,3 +141,17 @@ def test_paths_that_are_no_files_are_user_errors(tmp_path, path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="no such file"):
         read_image(tmp_path / path)
+
+
+def test_levels_of_8_bits_in_16_are_not_read_as_black(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), GOOD.astype(np.uint16))
+    with pytest.raises(UserError, match=r"a.png: .*levels reach only 255 of 65535, .*; export"):
+        read_image(tmp_path / "a.png")
+
+
+def test_pictures_of_printing_inks_are_read(tmp_path):
+    from PIL import Image
+
+    colours = np.kron(np.array([[[250, 20, 30], [10, 200, 90]]], np.uint8), np.ones((16, 16, 1)))
+    Image.fromarray(colours.astype(np.uint8)).convert("CMYK").save(tmp_path / "a.jpg", quality=98)
+    assert np.abs(read_image(tmp_path / "a.jpg") - colours).mean() < 4

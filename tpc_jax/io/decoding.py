@@ -32,7 +32,8 @@ _HDR = {16: "PQ", 18: "HLG"}
 # Widths that differ by less were only rounded to even numbers.
 _LEAST_WIDENING = 2
 _MOST_STRETCH = 4
-_ONE = 1 << 16  # in a display matrix
+# Part of a turn that is rounding.
+_OBLIQUE = 0.02
 
 
 class Decoded(NamedTuple):
@@ -81,13 +82,15 @@ def decode_video(path: Path, *, keep_alpha: bool = False) -> Decoded:
             stream = _choose_stream(path, container)
             stream.thread_type = "AUTO"
             width, tick = _square_width(path, stream), stream.time_base or Fraction(0)
-            frames, times, kinds, end = [], [], set(), 0.0
+            frames, times, kinds, end, last = [], [], set(), 0.0, None
             for frame in _decode(container, stream, faults):
                 frames.append(_picture(frame, width, keep_alpha))
                 times.append(None if frame.pts is None else float(frame.pts * tick))
                 end = float(((frame.pts or 0) + (frame.duration or 0)) * tick)
                 kinds |= _oddities(frame)
-            if not frames:
+                faults.num_damaged += frame.is_corrupt
+                last = frame
+            if last is None:
                 raise UserError(f"{path}: holds no frames that can be read; export it again")
             if any(frame.shape != frames[0].shape for frame in frames):
                 raise UserError(f"{path}: the frame size changes midway; re-encode it to one size")
@@ -101,7 +104,7 @@ def decode_video(path: Path, *, keep_alpha: bool = False) -> Decoded:
                 float(tick),
                 _rate(container, stream, times) if is_known else None,
                 stream.codec_context.codec.lossy,
-                _stored_size(path, stream, frames[0], width),
+                _stored_size(path, last, width),
             )
     except (FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
@@ -132,19 +135,16 @@ def _square_width(path: Path, stream: av.VideoStream) -> int | None:
     return None if abs(width - stream.width) < _LEAST_WIDENING else width
 
 
-def _stored_size(
-    path: Path, stream: av.VideoStream, frame: np.ndarray, width: int | None
-) -> tuple[int, int] | None:
+def _stored_size(path: Path, frame: av.VideoFrame, width: int | None) -> tuple[int, int] | None:
     if width is None:
         return None
-    is_turned = frame.shape[0] != stream.height
-    sides = stream.height, stream.width
-    stored = sides[is_turned], sides[not is_turned]
+    step = -1 if _is_sideways(frame) else 1
+    height, stored = (frame.height, frame.width)[::step]
+    rows, columns = (frame.height, width)[::step]
     warn(
-        f"{path}: is stored as {stored[1]}x{stored[0]} and shown as {frame.shape[1]}x"
-        f"{frame.shape[0]}; it is read as shown"
+        f"{path}: is stored as {stored}x{height} and shown as {columns}x{rows}; it is read as shown"
     )
-    return stored
+    return height, stored
 
 
 def _decode(container, stream: av.VideoStream, faults: _Faults) -> Iterator[av.VideoFrame]:
@@ -192,20 +192,31 @@ def _picture(
 
 
 def _as_shown(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Turn and mirror a stored picture by its display matrix.
-
-    The matrix carries (x, y) to (a x + c y, b x + d y); phones record sideways and leave it.
-    """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return pixels
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(int)
+    """Turn and mirror a stored picture by its display matrix."""
+    a, b, c, d = _matrix(frame)
     along, across = max(abs(a), abs(d)), max(abs(b), abs(c))
-    if min(along, across) > 0.02 * max(along, across):
+    if min(along, across) > _OBLIQUE * max(along, across):
         raise ValueError("its pictures are to be turned by less than a right angle")
     if across > along:
         pixels, a, d = pixels.swapaxes(0, 1), c, b
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def _is_sideways(frame: av.VideoFrame) -> bool:
+    a, b, c, d = _matrix(frame)
+    return max(abs(b), abs(c)) > max(abs(a), abs(d))
+
+
+def _matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """Return the display matrix, which carries (x, y) to (a x + c y, b x + d y).
+
+    Phones record sideways and leave it; a scale common to all entries means nothing.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def _oddities(frame: av.VideoFrame) -> set[str]:

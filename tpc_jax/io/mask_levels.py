@@ -21,7 +21,10 @@ _SURE = 0.2
 _LEAST_SURE = 0.5
 _LEAST_SURE_COLOUR = 0.8
 
-Pictures = UInt8[np.ndarray, "frames height width 4"] | UInt16[np.ndarray, "frames height width 4"]
+Pictures = (
+    UInt8[np.ndarray, "frames height width channels"]
+    | UInt16[np.ndarray, "frames height width channels"]
+)
 Numbers = (
     Bool[np.ndarray, "*clip height width"]
     | Integer[np.ndarray, "*clip height width"]
@@ -32,7 +35,7 @@ Numbers = (
 def masks_of_pictures(
     pictures: Pictures, name: str, *, is_lossy: bool
 ) -> Bool[np.ndarray, "frames height width"]:
-    """Return where people are in pictures, RGBA.
+    """Return where people are in pictures, RGB or RGBA.
 
     Where anything is transparent, what is opaque is the mask. Otherwise few colours on black are
     labels, everything but black a person, and grey levels go by `masks_of_numbers`.
@@ -46,11 +49,10 @@ def masks_of_pictures(
         UserError: They are no masks, or it is not sure what marks a person.
     """
     top = np.iinfo(pictures.dtype).max
-    opaque = pictures[..., 3] > top // 2
-    if not opaque.all():
+    if pictures.shape[-1] == 4 and not (opaque := pictures[..., 3] > top // 2).all():
         return opaque
     levels = pictures[..., :3].max(axis=-1)
-    if not (levels - pictures[..., :3].min(axis=-1) > _COLOUR * top).any():
+    if all(np.ptp(frame[..., :3], axis=-1).max() <= _COLOUR * top for frame in pictures):
         return masks_of_numbers(levels, name, is_lossy=is_lossy)
     colours = None if is_lossy else _few_values(_packed(pictures))
     if colours is not None:
@@ -82,9 +84,9 @@ def masks_of_numbers(
     """
     if levels.dtype == np.bool_:
         return levels
-    if not np.isfinite(levels).all() or (low := levels.min()) < 0:
+    low, high = levels.min(), levels.max()
+    if not (np.isfinite(high) and low >= 0):  # not a number is neither
         raise UserError(f"{name}: masks hold negative or infinite numbers; save them as booleans")
-    high = levels.max()
     if low == high:
         return levels > 0
     middle = float(low) + (float(high) - float(low)) / 2

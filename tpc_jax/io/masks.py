@@ -110,7 +110,7 @@ def _read(path: Path) -> Bool[np.ndarray, "*people frames height width"]:
         return read_mask_pictures([path])
     decoded = decode_video(path, keep_alpha=True)
     timing = spread(path, decoded, decoded.fps or DEFAULT_FPS)
-    masks = masks_of_pictures(_with_alpha(decoded.frames), str(path), is_lossy=decoded.is_lossy)
+    masks = masks_of_pictures(decoded.frames, str(path), is_lossy=decoded.is_lossy)
     return masks if timing.sources is None else masks[timing.sources]
 
 
@@ -118,16 +118,12 @@ def _picture(
     path: Path,
 ) -> UInt8[np.ndarray, "height width 4"] | UInt16[np.ndarray, "height width 4"]:
     try:
-        return _with_alpha(decode_picture(read_bytes(path), keep_depth=True))
+        pixels = decode_picture(read_bytes(path), keep_depth=True)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def _with_alpha(pixels: np.ndarray) -> np.ndarray:
-    if pixels.shape[-1] == 4:
+    if pixels.shape[2] == 4:
         return pixels
-    padding = [(0, 0)] * (pixels.ndim - 1) + [(0, 1)]
-    return np.pad(pixels, padding, constant_values=np.iinfo(pixels.dtype).max)
+    return np.pad(pixels, ((0, 0), (0, 0), (0, 1)), constant_values=np.iinfo(pixels.dtype).max)
 
 
 def _any_lossy(files: Sequence[Path]) -> bool:

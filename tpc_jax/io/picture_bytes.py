@@ -57,6 +57,8 @@ def decode_picture(
     pixels = _opencv(encoded, cv2.IMREAD_UNCHANGED)
     if pixels is not None and pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"is a picture of {pixels.dtype} numbers; export it with 8 or 16 bits")
+    if pixels is not None and pixels.dtype == np.uint16 and not keep_depth:
+        _require_16_bits(pixels)
     if pixels is not None and pixels.ndim == 2:
         pixels = _with_lost_alpha(pixels, data)
     if pixels is None or pixels.ndim == 2 or pixels.shape[2] != 4:
@@ -91,6 +93,14 @@ def _opencv(encoded: np.ndarray, mode: int) -> np.ndarray | None:
         return None
     finally:
         cv2.utils.logging.setLogLevel(level)
+
+
+def _require_16_bits(pixels: np.ndarray) -> None:
+    if 0 < (top := pixels[..., :3].max()) < 256:
+        raise ValueError(
+            f"is a 16-bit picture whose levels reach only {top} of 65535, which is black; export "
+            "it with 8 bits"
+        )
 
 
 def _fault(data: bytes) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from turned_person import ANGLE, NUM_FRAMES, SCALE, SIZE, arguments
 from tpc_jax import cli
 from tpc_jax._types import Keypoints
 from tpc_jax.animators.tiny import TinyAnimator
+from tpc_jax.commands.options import Inputs
+from tpc_jax.commands.shared import read_inputs
 from tpc_jax.errors import warn
 from tpc_jax.io.images import write_image
 from tpc_jax.io.keypoint_files import write_keypoint_file
@@ -98,6 +101,42 @@ def _nan(document):
 def _nobody_seen(document):
     for point in document["people"][0]["keypoints"]:
         point[2] = 0.0
+
+
+def test_outputs_are_looked_at_before_anything_is_read(inputs, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    nowhere = {"reference": tmp_path / "missing.png"}
+    long = "n" * 300
+    for command, out, words in [
+        ("calibrate", tmp_path / "file" / "out", ["cannot be written"]),
+        ("calibrate", tmp_path / long, ["cannot be written (file name too long)"]),
+        ("animate", tmp_path / "file" / "a.mp4", ["cannot be written"]),
+        ("animate", tmp_path / f"{long}.mp4", ["cannot be written (file name too long)"]),
+        ("animate", tmp_path / "a.avi", ["unknown video suffix"]),
+        ("inspect-attention", tmp_path / "file" / "a.png", ["cannot be written"]),
+    ]:
+        fails(arguments(inputs, command, out=out, **nowhere), capsys, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_rate_of_pictures_is_given_or_said(inputs, tmp_path, capsys):
+    frames = read_video(inputs / "rgb.mp4").frames
+    (tmp_path / "frames").mkdir()
+    for index, frame in enumerate(frames):
+        write_image(tmp_path / "frames" / f"{index}.png", frame)
+    given = Inputs(
+        inputs / "person.png", tmp_path / "frames", inputs / "person.json",
+        driving_keypoints=inputs / "rgb.json", fps=30.0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_inputs(given)[1].fps == 30
+    fails([*arguments(inputs, out=tmp_path / "out"), "--fps", "0"], capsys, "--fps must be more")
+    changes = {"driving": tmp_path / "frames", "driving_keypoints": tmp_path / "missing.json"}
+    with pytest.raises(SystemExit):
+        cli.main(arguments(inputs, out=tmp_path / "out", **changes))
+    said = capsys.readouterr().err
+    assert re.search(r"tpc-jax: note: .*frames: .* 25 .* --fps changes it$", said, re.MULTILINE)
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(inputs, tmp_path, capsys):

@@ -8,10 +8,10 @@ from tpc_jax.io.images import (
     letterbox,
     letterbox_placement,
     read_image,
-    read_mask,
     to_uint8,
     write_image,
 )
+from tpc_jax.io.masks import read_mask
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 import json
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from pose_figures import draw_parts, place
 
 from tpc_jax._types import Keypoints
-from tpc_jax.errors import UserError
+from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.images import write_image
 from tpc_jax.io.keypoint_files import write_keypoint_file
 from tpc_jax.io.video import write_video
@@ -237,3 +239,90 @@ def test_a_rendering_of_another_size_or_kind_is_refused(tmp_path):
     write_image(tmp_path / "noise.png", noise)
     with pytest.raises(UserError, match="not a DensePose rendering"):
         read_reference(tmp_path / "person.png", parts=tmp_path / "noise.png")
+
+
+def stretched(path):
+    """A video that is stored narrower than it is shown, 192 columns for 256."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 192, 256, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for frame in scenery():
+            stored = np.ascontiguousarray(frame[:, 32:224])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::tpc_jax.errors.InputWarning")
+def test_keypoints_of_stored_pictures_are_widened_with_them(tmp_path):
+    shown = clip_keypoints()
+    stored = Keypoints((shown.xy + 0.5) * np.array([0.75, 1], np.float32) - 0.5, shown.conf)
+    write_keypoint_file(tmp_path / "stored.json", stored, size=(256, 192))
+    write_keypoint_file(tmp_path / "shown.json", shown, size=(256, 256))
+    write_keypoint_file(tmp_path / "unknown.json", stored)
+    video = stretched(tmp_path / "a.mp4")
+    for name in ("stored.json", "shown.json"):
+        motion = read_motion(video, keypoints_path=tmp_path / name)
+        assert motion.frames.shape == (3, 256, 256, 3)
+        np.testing.assert_allclose(motion.keypoints.xy, shown.xy, atol=2e-3)
+    with pytest.raises(UserError, match=r"unknown.json: .* as stored, 192x256, or as shown, 256x"):
+        read_motion(video, keypoints_path=tmp_path / "unknown.json")
+
+
+@pytest.mark.filterwarnings("ignore::tpc_jax.errors.InputWarning")
+def test_what_was_made_of_unevenly_spaced_frames_follows_them(tmp_path):
+    times = (0, 1, 4)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for time, pixels in zip(times, scenery(), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    write_keypoint_file(tmp_path / "k.json", clip_keypoints(), size=SIZE)
+    np.savez(tmp_path / "m.npz", masks=some_masks())
+    uv = np.stack([np.full((2, *SIZE), value, np.float32) for value in (0.25, 0.5, 0.75)])
+    np.save(tmp_path / "uv.npy", uv)
+    motion = read_motion(
+        tmp_path / "a.mp4", keypoints_path=tmp_path / "k.json", masks_path=tmp_path / "m.npz",
+        uv_path=tmp_path / "uv.npy",
+    )  # fmt: skip
+    sources = motion.uv[:, 0, 0, 0] * 4 - 1
+    assert len(sources) > 3
+    assert len(motion.frames) == motion.keypoints.conf.shape[1] == motion.people.body.conf.shape[1]
+    for frame, source in enumerate(sources.astype(int)):
+        np.testing.assert_allclose(motion.keypoints.xy[0, frame], POSES[source], atol=1e-3)
+        np.testing.assert_array_equal(motion.masks[0, frame], some_masks()[source])
+    write_keypoint_file(tmp_path / "two.json", clip_keypoints(POSES[:2]), size=SIZE)
+    with pytest.raises(UserError, match=r"two.json: holds 2 frames, .*a.mp4 has 3; "):
+        read_motion(tmp_path / "a.mp4", keypoints_path=tmp_path / "two.json")
+
+
+def test_sources_without_a_rate_take_the_given_one(tmp_path):
+    write_keypoint_file(tmp_path / "k.json", clip_keypoints(), size=SIZE)
+    np.save(tmp_path / "uv.npy", np.full((3, 2, *SIZE), 0.5, np.float32))
+    for name in ("k.json", "uv.npy"):
+        assert read_motion(tmp_path / name, fps=30).fps == 30
+        with pytest.warns(InputWarning, match=rf"{name}: has no frame rate; 25 per second"):
+            assert read_motion(tmp_path / name).fps == 25
+    with pytest.raises(UserError, match=r"d.mp4: has 24 frames per second of its own, not 30"):
+        read_motion(densepose(tmp_path / "d.mp4"), fps=30)
+
+
+def test_a_reference_mask_of_labels_or_of_another_size_is_read(tmp_path):
+    mask = parts_of(POSES[0]) > 0
+    write_image(tmp_path / "person.png", np.zeros((*SIZE, 3), np.uint8))
+    write_image(tmp_path / "labels.png", mask.astype(np.uint8))
+    write_image(tmp_path / "half.png", mask[::2, ::2])
+    write_image(tmp_path / "wide.png", mask[:100])
+    xy = POSES[0][None].astype(np.float32)
+    write_keypoint_file(tmp_path / "k.json", Keypoints(xy, np.ones((1, 17), np.float32)))
+    given = tmp_path / "person.png", tmp_path / "k.json"
+    np.testing.assert_array_equal(read_reference(*given, tmp_path / "labels.png").masks[0], mask)
+    with pytest.warns(InputWarning, match=r"half.png: is 128x128 pixels and scaled to the 256x256"):
+        assert (read_reference(*given, tmp_path / "half.png").masks[0] == mask).mean() > 0.98
+    with pytest.raises(UserError, match=r"wide.png: is 256x100 pixels but the reference .*person"):
+        read_reference(*given, tmp_path / "wide.png")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tpc_jax.report.sheets import contact_sheet, enlarge, side_by_side
+from tpc_jax.conditioning.canvas import Canvas
+from tpc_jax.report.sheets import compare_runs, contact_sheet, enlarge, side_by_side
 
 
 def frames(count, height, width, value=None):
@@ -26,6 +27,22 @@ def test_columns_stand_side_by_side_at_the_height_of_the_last():
     assert (joined[:, :, :10] == 10).all()
     assert (joined[:, :, 10:70] == 90).all()
     np.testing.assert_array_equal(joined[:, :, 70:], columns[2])
+
+
+def test_all_columns_of_a_comparison_show_the_whole_canvas():
+    # A tall still and a wide motion: both keep their aspect and lie where the model saw them.
+    canvas = Canvas((16, 16))
+    poses, results = frames(3, 16, 16), [frames(3, 8, 16, value) for value in (50, 90)]
+    sheet = compare_runs(canvas, frames(1, 40, 20, 200)[0], poses, *results, (20, 40))
+    still, pose, *shown = np.split(sheet, 4, axis=2)
+    assert (still[:, :, 4:12] == 200).all()
+    assert not still[:, :, :4].any()
+    assert not still[:, :, 12:].any()
+    np.testing.assert_array_equal(pose, poses)
+    for column, result in zip(shown, results, strict=True):
+        np.testing.assert_array_equal(column[:, 4:12], result)
+        assert not column[:, :4].any()
+        assert not column[:, 12:].any()
 
 
 def test_a_contact_sheet_shows_evenly_spaced_frames_in_labelled_rows():

@@ -28,8 +28,10 @@ def calibrate(
             report.json.
     """
     from tpc_jax.calibrated_clip import calibrate_clip
+    from tpc_jax.io.atomic import require_writable
     from tpc_jax.report.calibration import explain, write_calibration
 
+    require_writable(out, directory=True)
     with stage("reading"):
         reference, motion = read_inputs(inputs)
     show_people(motion)
@@ -74,10 +76,11 @@ def animate(
     from tpc_jax.animators.plan import plan_run
     from tpc_jax.calibrated_clip import calibrate_clip
     from tpc_jax.conditioning.pose_pictures import pose_pictures, show_pose
-    from tpc_jax.io.video import write_video
+    from tpc_jax.io.video import require_video_output, write_video
     from tpc_jax.report.calibration import explain
-    from tpc_jax.report.sheets import enlarge, side_by_side
+    from tpc_jax.report.sheets import compare_runs, enlarge
 
+    require_video_output(out)
     if compare and not denoising.tpc:
         raise UserError("--compare shows both results; leave out --no-tpc")
     with stage("reading"):
@@ -103,9 +106,9 @@ def animate(
     if compare:
         without = plan_run(animator, len(motion.frames), dataclasses.replace(denoising, tpc=False))
         plain = run("denoising without TPC", without)
-        still = np.broadcast_to(reference.image, (len(video), *reference.image.shape))
-        pose = show_pose(pose[np.arange(len(video)) // denoising.interpolate])
-        video = side_by_side([still, pose, plain, video])
+        poses = show_pose(pose[np.arange(len(video)) // denoising.interpolate])
+        size = motion.frames.shape[1:3]
+        video = compare_runs(animator.canvas, reference.image, poses, plain, video, size)
     write_video(out, enlarge(video), motion.fps * denoising.interpolate)
     print(f"wrote {out}")
 
@@ -135,9 +138,11 @@ def inspect_attention(
     """
     from tpc_jax.animators.base import ReferenceAttentionAnimator
     from tpc_jax.calibrated_clip import calibrate_clip
+    from tpc_jax.io.images import require_image_output
     from tpc_jax.studies import attention
     from tpc_jax.studies.demo import demo_pair
 
+    require_image_output(out)
     if not denoising.tpc:
         raise UserError("both runs are shown; leave out --no-tpc")
     with stage("reading"):
@@ -173,8 +178,10 @@ def demo(out: Path = Path("out/demo"), model: str = "tiny", quick: bool = False)
     """
     from tpc_jax.animators.load import load
     from tpc_jax.animators.plan import plan_run
+    from tpc_jax.io.atomic import require_writable
     from tpc_jax.studies.demo import run_demo
 
+    require_writable(out, directory=True)
     with stage("loading"):
         loaded = load(model)
     options, num_frames = Options(), 8 if quick else 16

@@ -31,6 +31,9 @@ class GivenInputs:
     """DensePose coordinates of the motion (npy), for models that read them beside a rendering."""
     driving_kind: MotionKind | Literal["auto"] = "auto"
     """What the motion shows."""
+    fps: float | None = None
+    """Frames per second of a motion without a rate of its own: pictures, keypoints, coordinates or
+    an npz without one; 25 if left out."""
     person: tuple[int, ...] | None = None
     """People of the motion who move the reference's: one number for each person of the reference,
     in its order. They are counted from 0, from left to right by where each is first seen; the
@@ -40,6 +43,8 @@ class GivenInputs:
         """Check that both are given, or neither."""
         if (self.reference is None) != (self.driving is None):
             raise UserError("give both --reference and --driving, or neither for a built-in person")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise UserError(f"--fps must be more than 0, got {self.fps}; give frames per second")
 
 
 @dataclasses.dataclass(frozen=True)

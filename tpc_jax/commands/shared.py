@@ -32,6 +32,7 @@ def read_inputs(inputs: GivenInputs):
         keypoints_path=inputs.driving_keypoints,
         masks_path=inputs.target_masks,
         uv_path=inputs.driving_uv,
+        fps=inputs.fps,
     )
     return reference, choose_people(reference, motion, inputs.person)
 

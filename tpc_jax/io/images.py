@@ -1,5 +1,6 @@
-"""Pictures and masks: read, write, convert, and fit onto a canvas."""
+"""Pictures: read, write, convert, and fit onto a canvas."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax.errors import UserError
-from tpc_jax.io.atomic import atomic_path
+from tpc_jax.io.atomic import atomic_path, require_writable
+from tpc_jax.io.picture_bytes import decode_picture
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-_MASK_THRESHOLD = 127
 
 
 class Letterbox(NamedTuple):
@@ -52,27 +53,23 @@ def read_image(
     Raises:
         UserError: If the file is missing or is not a picture.
     """
-    raw = _read(path)
-    rgb = np.ascontiguousarray(raw[..., 2::-1])
-    if raw.shape[2] == 3:
-        return rgb
-    alpha = raw[..., 3:].astype(np.float32) / 255
-    mixed = rgb * alpha + np.asarray(background, np.float32) * (1 - alpha)
+    try:
+        pixels = decode_picture(read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    return over(pixels, background)
+
+
+def over(
+    pixels: UInt8[np.ndarray, "height width channels"],
+    background: tuple[int, int, int] = (0, 0, 0),
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay a picture with transparency, RGBA, over a colour; RGB stays as it is."""
+    if pixels.shape[2] == 3:
+        return pixels
+    alpha = pixels[..., 3:].astype(np.float32) / 255
+    mixed = pixels[..., :3] * alpha + np.asarray(background, np.float32) * (1 - alpha)
     return np.rint(mixed).astype(np.uint8)
-
-
-def read_mask(path: str | Path) -> Bool[np.ndarray, "height width"]:
-    """Read a mask: true where the picture is lighter than mid-grey.
-
-    A picture with transparent pixels is a cut-out: its opaque part is the mask.
-
-    Raises:
-        UserError: If the file is missing or is not a picture.
-    """
-    raw = _read(path)
-    if raw.shape[2] == 4 and not (opaque := raw[..., 3] > _MASK_THRESHOLD).all():
-        return opaque
-    return raw[..., :3].max(axis=2) > _MASK_THRESHOLD
 
 
 def write_image(
@@ -87,9 +84,7 @@ def write_image(
         UserError: If the file cannot be written or the suffix is unknown.
     """
     path = Path(path)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        known = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"{path}: unknown picture suffix; use one of {known}")
+    _require_suffix(path)
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * 255
     done, encoded = cv2.imencode(path.suffix, image[..., ::-1] if image.ndim == 3 else image)
@@ -97,6 +92,22 @@ def write_image(
         raise ValueError(f"image of shape {image.shape} cannot be encoded as {path.suffix}")
     with atomic_path(path) as partial:
         partial.write_bytes(encoded.tobytes())
+
+
+def require_image_output(path: str | Path) -> None:
+    """Find out before long work whether `write_image` will do.
+
+    Raises:
+        UserError: If nothing can be written there or the suffix is unknown.
+    """
+    _require_suffix(Path(path))
+    require_writable(path)
+
+
+def _require_suffix(path: Path) -> None:
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(f"{path}: unknown picture suffix; use one of {known}")
 
 
 def from_uint8(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -151,40 +162,27 @@ def letterbox_placement(image_size: tuple[int, ...], height: int, width: int) ->
     return Letterbox(scale, scale / 2 - 0.5 + np.array(corner[::-1]))
 
 
-def _read(path: str | Path) -> UInt8[np.ndarray, "height width channels"]:
-    """Decode to BGR or BGRA."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path")
-    raw = _decode(np.fromfile(path, np.uint8))
-    if raw is None:
-        raise UserError(f"{path}: is not a readable picture; give a PNG or JPEG file")
-    return raw
-
-
 def decode_image(data: bytes) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode a picture that is held in memory, as RGB.
+    """Decode a picture that is held in memory, as RGB; transparency is left out.
 
     Raises:
         ValueError: The bytes are no picture.
     """
-    raw = _decode(np.frombuffer(data, np.uint8))
-    if raw is None:
-        raise ValueError("data must hold an encoded picture")
-    return np.ascontiguousarray(raw[..., 2::-1])
+    return np.ascontiguousarray(decode_picture(np.frombuffer(data, np.uint8))[..., :3])
 
 
-def _decode(
-    encoded: UInt8[np.ndarray, " bytes"],
-) -> UInt8[np.ndarray, "height width channels"] | None:
-    raw = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
-    if raw is not None and (raw.ndim == 2 or raw.shape[2] != 4):
-        # Only this mode obeys the camera's orientation note; it has no transparency.
-        raw = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    if raw is None:
-        return None
-    pixels = np.asarray(raw)
-    return pixels if pixels.dtype == np.uint8 else (pixels // 256).astype(np.uint8)
+def read_bytes(path: str | Path) -> UInt8[np.ndarray, " bytes"]:
+    """Read a file whole.
+
+    Raises:
+        UserError: It is missing or may not be read.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file; check the path")
+    try:
+        return np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read; check the file's permissions") from error
 
 
 def _fit(

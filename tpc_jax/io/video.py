@@ -1,7 +1,8 @@
 """Decode and encode frames: video files, GIFs, folders of pictures, NumPy archives."""
 
-import re
+import os
 import zipfile
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -10,25 +11,27 @@ import av
 import numpy as np
 from av.error import BlockingIOError as NoFrameYetError
 from av.error import EOFError as EndOfStreamError
-from av.error import FFmpegError
 from av.filter import Graph
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
-from jaxtyping import UInt8
+from av.video.reformatter import ColorRange, Colorspace
+from jaxtyping import Int, UInt8
 
-from tpc_jax.errors import UserError
-from tpc_jax.io.atomic import atomic_path
-from tpc_jax.io.images import IMAGE_SUFFIXES, read_image
+from tpc_jax.errors import UserError, warn
+from tpc_jax.io.atomic import atomic_path, require_writable
+from tpc_jax.io.decoding import EXACT, Decoded, decode_video
+from tpc_jax.io.frame_folders import natural_order as natural_order
+from tpc_jax.io.frame_folders import read_folder
+from tpc_jax.io.timing import Timing, as_fps, find_timing
 
 DEFAULT_FPS = Fraction(25)
 # A GIF shows its frames in hundredths of a second.
 _GIF_TICKS = 100
-# FFmpeg's fast colour conversion darkens by one grey level; this one has no bias.
-_EXACT = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.FULL_CHR_H_INT
-)
+# Rates that differ by less, relatively, are one: 29.97 written for 30000/1001.
+_NEAR = 0.001
+# What NumPy raises on damaged archives.
+ARCHIVE_ERRORS = (
+    OSError, ValueError, TypeError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 class Video(NamedTuple):
@@ -37,36 +40,95 @@ class Video(NamedTuple):
     Attributes:
         frames: RGB pictures.
         fps: Frames per second, exact (NTSC rates are not decimal numbers).
+        sources: Number of the stored frame that each one shows, where unevenly spaced frames were
+            spread at a constant rate; None if they are the stored ones, one for one.
+        stored_size: (height, width) of the pictures in the file, where its pixels are not square;
+            None if they are. Frames have square pixels.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
     fps: Fraction
+    sources: Int[np.ndarray, " frames"] | None = None
+    stored_size: tuple[int, int] | None = None
+
+    @property
+    def num_stored(self) -> int:
+        """Number of frames in the file."""
+        return len(self.frames) if self.sources is None else int(self.sources[-1]) + 1
 
 
 def read_video(path: str | Path, fps: Fraction | float | int | None = None) -> Video:
-    """Read every frame of a clip.
+    """Read every frame of a clip, and say what was assumed.
 
     Args:
         path: A video file of any container FFmpeg knows, a GIF, a folder of pictures of one
             size (taken in natural order of their names), or an `.npz` file with `frames`
             (uint8 `[frames, height, width, 3]`) and optionally `fps`.
-        fps: Frame rate of a source that has none of its own; 25 by default.
+        fps: Frame rate of a source that has none of its own; 25 by default, which is said.
 
     Returns:
-        The frames and the frame rate. Frames are shown as a player would (rotation applied).
+        The frames and the frame rate. Frames are shown as a player would: turned and mirrored,
+        with square pixels, transparency over black, at a constant rate.
 
     Raises:
-        UserError: If the path is missing, is not a video, is damaged or holds no frames.
+        UserError: If the path is missing, is not a video, is damaged or holds no frames; or `fps`
+            is given and the source has another rate.
     """
     path = Path(path)
-    fallback = as_fps(fps) if fps is not None else DEFAULT_FPS
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{path}: no such file or folder; check the path")
     if path.is_dir():
-        return Video(_read_folder(path), fallback)
+        return Video(read_folder(path), choose_fps(path, None, fps))
     if path.suffix.lower() == ".npz":
-        return _read_archive(path, fallback)
-    return _read_container(path, fallback)
+        frames, own = _read_archive(path)
+        return Video(frames, choose_fps(path, own, fps))
+    decoded = decode_video(path)
+    rate = choose_fps(path, decoded.fps, fps)
+    frames, timing = decoded.frames, spread(path, decoded, rate)
+    if timing.sources is not None:
+        frames = frames[timing.sources]
+    return Video(frames, timing.fps, timing.sources, decoded.stored_size)
+
+
+def choose_fps(
+    path: str | Path, own: Fraction | None, fps: Fraction | float | int | None
+) -> Fraction:
+    """Return the rate of a source: its own, or the given one, or 25, which is said.
+
+    Raises:
+        UserError: A rate is given and the source has another.
+    """
+    if own is None and fps is None:
+        warn(f"{path}: has no frame rate; {DEFAULT_FPS} per second are assumed, --fps changes it")
+        return DEFAULT_FPS
+    given = None if fps is None else as_fps(fps)
+    if own is None or given is None:
+        return cast(Fraction, own if given is None else given)
+    if abs(given / own - 1) > _NEAR:
+        raise UserError(
+            f"{path}: has {float(own):.5g} frames per second of its own, not {float(given):.5g}; "
+            "leave --fps out, it is for folders and files without a rate"
+        )
+    return own
+
+
+def spread(path: Path, decoded: Decoded, fps: Fraction) -> Timing:
+    """Return how frames are spread at a constant rate, and say so."""
+    if decoded.times is None or decoded.fps is None:
+        return Timing(fps)
+    try:
+        timing = find_timing(decoded.times, fps, decoded.tick)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; re-encode it at a constant rate") from error
+    if timing.sources is not None:
+        num_read, num_shown = len(decoded.times), len(timing.sources)
+        num_lost = num_read - len(np.unique(timing.sources))
+        lost = f", {num_lost} shorter ones are left out" if num_lost else ""
+        warn(
+            f"{path}: has a variable frame rate; its {num_read} frames become {num_shown} at "
+            f"{float(timing.fps):.5g} per second, as players show them{lost}"
+        )
+    return timing
 
 
 def write_video(
@@ -94,93 +156,38 @@ def write_video(
     path = Path(path)
     if len(frames) == 0:
         raise ValueError("frames must hold at least one picture, got none")
-    writers = {".gif": _encode_gif, ".mp4": _encode_h264, ".mov": _encode_h264}
-    if path.suffix.lower() not in writers:
-        raise UserError(f"{path}: unknown video suffix; use one of {', '.join(sorted(writers))}")
+    encode = _encoder(path)
     with atomic_path(path) as partial:
-        writers[path.suffix.lower()](partial, frames, as_fps(fps), quality)
+        encode(partial, frames, as_fps(fps), quality)
 
 
-def as_fps(fps: Fraction | float | int) -> Fraction:
-    """Turn a frame rate into an exact fraction; 29.97002997 becomes 30000/1001.
+def require_video_output(path: str | Path) -> None:
+    """Find out before long work whether `write_video` will do.
 
     Raises:
-        ValueError: If the rate is not positive and finite.
+        UserError: If nothing can be written there or the suffix is unknown.
     """
-    if not 0 < fps < float("inf"):
-        raise ValueError(f"fps must be positive and finite, got {fps}")
-    return fps if isinstance(fps, Fraction) else Fraction(fps).limit_denominator(1001)
+    _encoder(Path(path))
+    require_writable(path)
 
 
-def natural_order(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key that puts `frame_10` after `frame_9`."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+def _encoder(path: Path):
+    encoders = {".gif": _encode_gif, ".mp4": _encode_h264, ".mov": _encode_h264}
+    if path.suffix.lower() not in encoders:
+        raise UserError(f"{path}: unknown video suffix; use one of {', '.join(sorted(encoders))}")
+    return encoders[path.suffix.lower()]
 
 
-def _read_container(path: Path, fallback: Fraction) -> Video:
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UserError(f"{path}: holds no video stream; give a video of the motion")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            shown = [(frame.time, _to_rgb(frame)) for frame in container.decode(stream)]
-            rate = stream.average_rate or stream.guessed_rate or fallback
-            is_gif = container.format.name == "gif"
-    except (FFmpegError, OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise UserError(
-            f"{path}: cannot be read as a video ({reason}); re-encode it, for example to MP4"
-        ) from error
-    if not shown:
-        raise UserError(f"{path}: holds no frames; export the clip again")
-    times, frames = zip(*shown, strict=True)
-    if any(frame.shape != frames[0].shape for frame in frames):
-        raise UserError(f"{path}: the frame size changes midway; re-encode it to one size")
-    if is_gif and len(times) > 1:
-        # FFmpeg's own average counts rounded durations: 30 frames per second read as 33.3.
-        rate = as_fps((len(times) - 1) / (times[-1] - times[0]))
-    return Video(np.stack(frames), Fraction(rate))
-
-
-def _to_rgb(frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-    rgb = frame.reformat(format="rgb24", interpolation=_EXACT).to_ndarray()
-    # Phones record sideways and leave a note: FFmpeg's angle is anticlockwise degrees.
-    return np.rot90(rgb, round(frame.rotation / 90))
-
-
-def _read_folder(path: Path) -> UInt8[np.ndarray, "frames height width 3"]:
-    files = [
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
-    if not files:
-        raise UserError(f"{path}: the folder holds no pictures; give PNG or JPEG frames")
-    files.sort(key=natural_order)
-    first = read_image(files[0])
-    frames = np.empty((len(files), *first.shape), np.uint8)
-    for index, file in enumerate(files):
-        frame = read_image(file)
-        if frame.shape != first.shape:
-            raise UserError(
-                f"{file}: {frame.shape[1]}x{frame.shape[0]} among frames of "
-                f"{first.shape[1]}x{first.shape[0]}; bring all frames to one size"
-            )
-        frames[index] = frame
-    return frames
-
-
-def _read_archive(path: Path, fallback: Fraction) -> Video:
+def _read_archive(
+    path: Path,
+) -> tuple[UInt8[np.ndarray, "frames height width 3"], Fraction | None]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if "frames" not in archive:
                 raise UserError(f"{path}: has no array 'frames'; save one with np.savez")
             frames = archive["frames"]
-            fps = float(archive["fps"]) if "fps" in archive else fallback
-            fps = as_fps(fps)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            fps = as_fps(float(archive["fps"])) if "fps" in archive else None
+    except ARCHIVE_ERRORS as error:
         raise UserError(f"{path}: is not a readable NumPy archive; save it again") from error
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise UserError(
@@ -189,7 +196,7 @@ def _read_archive(path: Path, fallback: Fraction) -> Video:
         )
     if 0 in frames.shape:
         raise UserError(f"{path}: holds no frames; save at least one")
-    return Video(frames, fps)
+    return frames, fps
 
 
 def _encode_h264(
@@ -207,7 +214,7 @@ def _encode_h264(
         stream.codec_context.color_range = ColorRange.MPEG
         for rgb in frames:
             frame = av.VideoFrame.from_ndarray(np.pad(rgb, padding, mode="edge"), format="rgb24")
-            frame = frame.reformat(format="yuv420p", interpolation=_EXACT)
+            frame = frame.reformat(format="yuv420p", interpolation=EXACT)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

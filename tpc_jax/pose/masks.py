@@ -1,6 +1,5 @@
 """Where each person is: masks read from files, divided among people, or drawn from keypoints."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,9 @@ from scipy.optimize import linear_sum_assignment
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
-from tpc_jax.io.video import read_video
+from tpc_jax.io.masks import fit_masks, read_mask_clip
+from tpc_jax.io.timing import follow
 from tpc_jax.pose.body_model import capsule_mask
-
-_MASK_THRESHOLD = 127
 
 
 def person_masks(
@@ -32,32 +30,31 @@ def person_masks(
 
 
 def read_masks(
-    path: str | Path, shape: tuple[int, int, int]
+    path: str | Path,
+    shape: tuple[int, int, int],
+    sources: Int[np.ndarray, " frames"] | None = None,
 ) -> Bool[np.ndarray, "people frames height width"]:
     """Read the person masks of a clip.
 
     Args:
         path: As `masks_path` of `read_motion`.
         shape: (frames, height, width) of the clip.
+        sources: As in `Video`; masks of its stored frames, one each, follow them.
 
     Returns:
         Masks; a file with one mask per frame gives one person.
 
     Raises:
-        UserError: If the file is missing, damaged or of another shape.
+        UserError: If the file is missing, damaged or of another shape, or marks nobody.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".npz" and path.is_file():
-        masks = _masks_from_archive(path)
-    else:
-        masks = read_video(path).frames.max(axis=-1) > _MASK_THRESHOLD
-    masks = masks[None] if masks.ndim == 3 else masks
-    if masks.ndim != 4 or masks.shape[1:] != tuple(shape):
+    masks = read_mask_clip(path)
+    masks = follow(masks[None] if masks.ndim == 3 else masks, sources, 1)
+    if masks.ndim != 4 or masks.shape[1] != shape[0]:
         raise UserError(
             f"{path}: masks have shape {list(masks.shape[-3:])} (frames, height, width), the "
             f"video has {list(shape)}; give one mask per frame"
         )
-    return masks
+    return fit_masks(masks, shape[1:], path, "the motion")
 
 
 def divide_masks(
@@ -95,20 +92,6 @@ def divide_masks(
             for row, source in zip(*linear_sum_assignment(-held), strict=True):
                 divided[people[row][0], frame] = masks[source, frame]
     return divided
-
-
-def _masks_from_archive(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "masks" not in archive:
-                raise UserError(f"{path}: has no array 'masks'; save one with np.savez")
-            masks = archive["masks"]
-            if "shape" in archive:
-                shape = tuple(int(length) for length in archive["shape"])
-                masks = np.unpackbits(masks, axis=-1)[..., : shape[-1]].reshape(shape)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is not a readable archive of masks; save it again") from error
-    return masks > 0
 
 
 def _nearest_person(

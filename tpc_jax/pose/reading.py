@@ -9,10 +9,12 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
-from tpc_jax.io.images import read_image, read_mask
+from tpc_jax.io.images import read_image
 from tpc_jax.io.keypoint_files import KeypointFile, read_keypoint_file
+from tpc_jax.io.masks import fit_masks, read_mask
+from tpc_jax.io.timing import follow
 from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
-from tpc_jax.io.video import DEFAULT_FPS, Video, read_video
+from tpc_jax.io.video import Video, choose_fps, read_video
 from tpc_jax.options import MotionKind
 from tpc_jax.pose.adapters import to_coco
 from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
@@ -91,8 +93,8 @@ def read_reference(
         image: Picture file.
         keypoints: Keypoint file of any known format; decoded from the part map if None, and without
             one that means no people.
-        mask: Mask of all people together; taken from the part map or drawn from the keypoints if
-            None.
+        mask: Mask of all people together, as for `read_mask`; taken from the part map or drawn from
+            the keypoints if None.
         parts: DensePose rendering of the picture, of the same size.
 
     Raises:
@@ -109,8 +111,7 @@ def read_reference(
     else:
         return Reference(picture, no_people(), np.zeros((0, *size), bool))
     if mask is not None:
-        whole = read_mask(mask)
-        _require_size(mask, whole.shape, image, size)
+        whole = fit_masks(read_mask(mask), size, mask, f"the reference {image}")
     elif part_map is not None:
         whole = part_map > 0
     else:
@@ -143,6 +144,7 @@ def read_motion(
     keypoints_path: str | Path | None = None,
     masks_path: str | Path | None = None,
     uv_path: str | Path | None = None,
+    fps: Fraction | float | int | None = None,
 ) -> Motion:
     """Read a driving video and find the people in it.
 
@@ -152,12 +154,14 @@ def read_motion(
             coordinates, as for `read_uv`.
         kind: What it shows; told from its colours by default.
         keypoints_path: Keypoints of every frame; needed for RGB, otherwise in place of decoding.
-        masks_path: Person masks of every frame: an `.npz` file with `masks` (boolean, or packed
-            bits with `shape`), `[frames height width]` or `[people frames height width]`, or a
-            video or folder in which people are white. Otherwise a DensePose rendering gives exact
-            masks, a skeleton masks drawn with an average body, an RGB video none. Coordinates
-            give one mask with everybody, but no keypoints.
+        masks_path: Person masks of every frame: an `.npz` file with `masks` (or packed bits with
+            `shape`), `[frames height width]` or `[people frames height width]`, or a video or
+            folder in which people are white, labelled or cut out. Otherwise a DensePose rendering
+            gives exact masks, a skeleton masks drawn with an average body, an RGB video none.
+            Coordinates give one mask with everybody, but no keypoints.
         uv_path: DensePose coordinates of every frame, beside a rendering.
+        fps: Frames per second of a source that has no rate of its own: a folder, an archive
+            without one, a keypoint file, coordinates.
 
     Returns:
         Frames, keypoints, masks, parts and coordinates.
@@ -173,11 +177,12 @@ def read_motion(
     people = parts = masks = keypoints = uv = None
     if is_uv(path):
         uv = read_uv(path)
-        video, kind = Video(render_uv(uv), DEFAULT_FPS), "uv"
+        video, kind = Video(render_uv(uv), choose_fps(path, None, fps)), "uv"
     elif _is_keypoint_file(Path(path)):
-        video, keypoints_path, kind = _draw_video(path), path, "openpose"
+        rate = choose_fps(path, None, fps)
+        video, keypoints_path, kind = Video(_draw_video(path), rate), path, "openpose"
     else:
-        video = read_video(path)
+        video = read_video(path, fps)
     found = _recognise(video.frames) if kind == "auto" else kind
     if keypoints_path is not None:
         file = _read_fitting_clip(keypoints_path, path, video)
@@ -189,7 +194,7 @@ def read_motion(
             "give a keypoint file for it"
         )
     if uv_path is not None:
-        uv = _read_fitting_uv(uv_path, video.frames.shape[:3])
+        uv = _read_fitting_uv(uv_path, video)
     if found == "uv" and uv is None:
         raise UserError(f"{path}: holds no DensePose coordinates; give an .npy file or a folder")
     if found == "densepose":
@@ -203,7 +208,9 @@ def read_motion(
     if found != "uv" and not (np.asarray(keypoints.conf) > 0).any():
         raise UserError(f"{path}: shows nobody in any frame; give a video with a person in it")
     if masks_path is not None:
-        masks = divide_masks(read_masks(masks_path, video.frames.shape[:3]), keypoints)
+        masks = divide_masks(
+            read_masks(masks_path, video.frames.shape[:3], video.sources), keypoints
+        )
     elif found == "openpose":
         masks = person_masks(keypoints, video.frames.shape[1:3])
     require_plausible(str(keypoints_path or path), keypoints, video.frames.shape[1:3], masks)
@@ -222,17 +229,39 @@ def _find_people(
 
 
 def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
-    file = _read_fitting(path, video.frames.shape[1:3])
-    if file.points.shape[1] != len(video.frames):
+    if video.stored_size is None:
+        file = _read_fitting(path, video.frames.shape[1:3])
+    else:
+        file = _read_shown(path, video_path, video.stored_size, video.frames.shape[1:3])
+    points = follow(file.points, video.sources, 1)
+    if points.shape[1] != len(video.frames):
         raise UserError(
-            f"{path}: holds {file.points.shape[1]} frames, {video_path} has {len(video.frames)}; "
+            f"{path}: holds {points.shape[1]} frames, {video_path} has {video.num_stored}; "
             "give one entry per frame"
         )
-    return file
+    return file._replace(points=points)
 
 
-def _read_fitting_uv(path: str | Path, shape: tuple[int, int, int]):
-    uv = read_uv(path)
+def _read_shown(path, video_path, stored: tuple[int, int], shown: tuple[int, int]) -> KeypointFile:
+    """Read keypoints of a video whose pixels are not square, as it is shown."""
+    size = read_keypoint_file(path).size
+    if size is None:
+        raise UserError(
+            f"{path}: does not say whether it was made on {video_path} as stored, {stored[1]}x"
+            f"{stored[0]}, or as shown, {shown[1]}x{shown[0]}; add width and height to it"
+        )
+    if size != stored:
+        return _read_fitting(path, shown)
+    file = _read_fitting(path, stored)
+    scale = np.array([shown[1] / stored[1], shown[0] / stored[0]])
+    points = file.points.copy()
+    points[..., :2] = scale * (points[..., :2] + 0.5) - 0.5
+    points[points[..., 2] == 0] = 0
+    return file._replace(points=points, size=shown)
+
+
+def _read_fitting_uv(path: str | Path, video: Video):
+    shape, uv = video.frames.shape[:3], follow(read_uv(path), video.sources, 0)
     if uv.shape[:3] != shape:
         raise UserError(
             f"{path}: coordinates have shape {list(uv.shape[:3])} (frames, height, width), the "
@@ -276,7 +305,7 @@ def _is_keypoint_file(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
 
-def _draw_video(path: str | Path) -> Video:
+def _draw_video(path: str | Path) -> UInt8[np.ndarray, "frames height width 3"]:
     """Draw all people of a keypoint file."""
     file = read_keypoint_file(path)
     if file.size is None:
@@ -286,8 +315,7 @@ def _draw_video(path: str | Path) -> Video:
         )
     people = whole_body(file.points, file.layout)
     frames = range(file.points.shape[1])
-    drawn = [draw_whole_body(frame_of(people, frame), *file.size) for frame in frames]
-    return Video(np.stack(drawn), DEFAULT_FPS)
+    return np.stack([draw_whole_body(frame_of(people, frame), *file.size) for frame in frames])
 
 
 def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from tpc_jax.conditioning.canvas import Canvas
+
 _MIN_SIDE = 192
 _LABEL_WIDTH = 110
 
@@ -24,6 +26,33 @@ def side_by_side(
     """Join clips of equal length left to right, all scaled to the height of the last."""
     height = columns[-1].shape[1]
     return np.concatenate([_to_height(column, height) for column in columns], axis=2)
+
+
+def compare_runs(
+    canvas: Canvas,
+    reference: UInt8[np.ndarray, "_rows _columns 3"],
+    poses: UInt8[np.ndarray, "frames height width 3"],
+    without_tpc: UInt8[np.ndarray, "frames _height _width 3"],
+    with_tpc: UInt8[np.ndarray, "frames _height _width 3"],
+    image_size: tuple[int, int],
+) -> UInt8[np.ndarray, "frames height total_width 3"]:
+    """Show reference, pose and both results side by side, each on the whole canvas.
+
+    Args:
+        canvas: What the poses were drawn on.
+        reference: The still, of any size.
+        poses: One for each frame of the results.
+        without_tpc: Result without calibration, without bars.
+        with_tpc: Result with calibration, without bars.
+        image_size: (height, width) of the motion, which says where its bars were.
+    """
+    still = np.broadcast_to(canvas.pictures(reference), poses.shape)
+    results = []
+    for frames in (without_tpc, with_tpc):
+        whole = np.zeros_like(poses)
+        canvas.crop(whole, image_size)[:] = frames
+        results.append(whole)
+    return side_by_side([still, poses, *results])
 
 
 def _to_height(frames: np.ndarray, height: int) -> np.ndarray:

@@ -20,7 +20,8 @@ from jaxtyping import Bool, Float
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
-from tpc_jax.io.images import IMAGE_SUFFIXES, read_image, read_mask
+from tpc_jax.io.images import IMAGE_SUFFIXES, read_image
+from tpc_jax.io.masks import read_mask_pictures
 from tpc_jax.io.video import natural_order
 from tpc_jax.pose.densepose import decode_parts
 from tpc_jax.pose.masks import divide_masks
@@ -152,7 +153,7 @@ def _masks(
         shown = [read_image(_beside(folder, "groundsam", p, ".mask.jpg")) for p in images]
         masks = [painted_people(picture) for picture in shown]
     elif (folder / "masks").is_dir():
-        masks = [read_mask(_beside(folder, "masks", path, "")) for path in images]
+        masks = list(read_mask_pictures([_beside(folder, "masks", path, "") for path in images]))
     else:
         return None
     if any(mask.shape != size for mask in masks):

@@ -74,7 +74,7 @@ class VideoList(DataSet):
             if (found := keypoints.conf.shape[1]) != count:
                 raise UserError(f"{file}: holds {found} frames, {name} has {count}; mend it")
         if file := self._beside(name, "masks", ".npz"):
-            masks = read_masks(file, video.frames.shape[:3])
+            masks = read_masks(file, video.frames.shape[:3], video.sources)
             masks = divide_masks(masks, keypoints) if len(keypoints.conf) else masks
         chosen = np.asarray(check_frames(name, frames, count), int)
         keypoints = keypoints.select(np.s_[:, chosen])

@@ -9,10 +9,12 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
-from tpc_jax.io.images import read_image, read_mask
+from tpc_jax.io.images import IMAGE_SUFFIXES, read_image, read_mask
 from tpc_jax.io.keypoint_files import KeypointFile, read_keypoint_file
+from tpc_jax.io.keypoints.loading import is_keypoint_file
+from tpc_jax.io.keypoints.placing import Pictures
 from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
-from tpc_jax.io.video import DEFAULT_FPS, Video, read_video
+from tpc_jax.io.video import DEFAULT_FPS, Video, natural_order, read_video
 from tpc_jax.options import MotionKind
 from tpc_jax.pose.adapters import to_coco
 from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
@@ -23,6 +25,9 @@ from tpc_jax.pose.matching import Cast
 from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
+
+# A drawn clip of more bytes is a mistake.
+_MOST_BYTES = 1 << 33
 
 
 class Reference(NamedTuple):
@@ -164,17 +169,19 @@ def read_motion(
     """
     if kind not in (*get_args(MotionKind), "auto"):
         raise ValueError(f"kind must be one of {(*get_args(MotionKind), 'auto')}, got {kind!r}")
-    people = parts = masks = keypoints = uv = None
+    people = parts = masks = keypoints = uv = file = None
     if is_uv(path):
         uv = read_uv(path)
         video, kind = Video(render_uv(uv), DEFAULT_FPS), "uv"
-    elif _is_keypoint_file(Path(path)):
-        video, keypoints_path, kind = _draw_video(path), path, "openpose"
+    elif is_keypoint_file(path):
+        file, kind = read_keypoint_file(path), "openpose"
+        video = _draw_video(path, file)
     else:
         video = read_video(path)
     found = _recognise(video.frames) if kind == "auto" else kind
     if keypoints_path is not None:
-        file = _read_fitting_clip(keypoints_path, path, video)
+        file = read_keypoint_file(keypoints_path, _pictures(path, video))
+    if file is not None:
         keypoints = to_coco(file.points, file.layout)
         people = whole_body(file.points, file.layout)
     elif found == "rgb":
@@ -214,14 +221,15 @@ def _find_people(
     return decode_skeleton(frames, name), None
 
 
-def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
-    file = _read_fitting(path, video.frames.shape[1:3])
-    if file.points.shape[1] != len(video.frames):
-        raise UserError(
-            f"{path}: holds {file.points.shape[1]} frames, {video_path} has {len(video.frames)}; "
-            "give one entry per frame"
-        )
-    return file
+def _pictures(path: str | Path, video: Video) -> Pictures:
+    """Return what keypoints must fit; the pictures of a folder have names."""
+    path, names = Path(path), []
+    if path.is_dir():
+        files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+        names = [file.name for file in sorted(files, key=natural_order)]
+    if len(names) != len(video.frames):
+        names = []
+    return Pictures(video.frames.shape[1:3], len(video.frames), names, str(path))
 
 
 def _read_fitting_uv(path: str | Path, shape: tuple[int, int, int]):
@@ -234,52 +242,41 @@ def _read_fitting_uv(path: str | Path, shape: tuple[int, int, int]):
     return uv
 
 
-def read_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:
+def read_keypoints(
+    path: str | Path, size: tuple[int, int] | None = None, num_frames: int | None = None
+) -> Keypoints:
     """Read a keypoint file of any known format as COCO-17.
 
     Args:
-        path: The file, or the folder of OpenPose files.
-        size: (height, width) of the picture it belongs to, compared with what the file says.
+        path: The file, or a folder with one file per frame.
+        size: (height, width) of the pictures it belongs to, in whose pixels the points come.
+        num_frames: How many pictures there are.
 
     Returns:
         NumPy keypoints `[people frames 17]` in pixels.
 
     Raises:
-        UserError: As for `read_keypoint_file`, or if the file was made for another size.
+        UserError: As for `read_keypoint_file`.
     """
-    file = _read_fitting(path, size)
+    file = read_keypoint_file(path, Pictures(size and (size[0], size[1]), num_frames))
     return to_coco(file.points, file.layout)
 
 
-def _read_fitting(path: str | Path, size: tuple[int, int] | None) -> KeypointFile:
-    file = read_keypoint_file(path)
-    if size is not None and file.size is not None and file.size != tuple(size):
-        raise UserError(
-            f"{path}: was annotated on {file.size[1]}x{file.size[0]} pixels, the picture has "
-            f"{size[1]}x{size[0]}; annotate that picture"
-        )
-    return file
-
-
-def _is_keypoint_file(path: Path) -> bool:
-    """Tell keypoints from pictures: a JSON file, or a folder that holds such files only."""
-    if path.is_dir():
-        names = [entry.suffix.lower() for entry in path.iterdir()]
-        return bool(names) and set(names) == {".json"}
-    return path.suffix.lower() == ".json"
-
-
-def _draw_video(path: str | Path) -> Video:
+def _draw_video(path: str | Path, file: KeypointFile) -> Video:
     """Draw all people of a keypoint file."""
-    file = read_keypoint_file(path)
     if file.size is None:
         raise UserError(
             f"{path}: does not say the size of its pictures; add width and height to it, or give "
             "the video and this file as its keypoints"
         )
     people = whole_body(file.points, file.layout)
-    frames = range(file.points.shape[1])
-    drawn = [draw_whole_body(frame_of(people, frame), *file.size) for frame in frames]
+    count, (height, width) = file.points.shape[1], file.size
+    if (bytes_needed := 3 * count * height * width) > _MOST_BYTES:
+        raise UserError(
+            f"{path}: {count} frames of {width}x{height} pixels would take "
+            f"{bytes_needed / 1e9:.0f} GB of memory; state a smaller size or cut the clip"
+        )
+    drawn = [draw_whole_body(frame_of(people, frame), height, width) for frame in range(count)]
     return Video(np.stack(drawn), DEFAULT_FPS)
 
 
@@ -289,11 +286,7 @@ def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = No
     Raises:
         UserError: As for `read_keypoints`, or if the file holds several frames.
     """
-    keypoints = read_keypoints(path, size)
-    num_frames = keypoints.conf.shape[1]
-    if num_frames != 1:
-        raise UserError(f"{path}: holds {num_frames} frames; give the keypoints of one picture")
-    return keypoints.select(np.s_[:, 0])
+    return read_keypoints(path, size, num_frames=1).select(np.s_[:, 0])
 
 
 def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> MotionKind:

@@ -70,9 +70,7 @@ class VideoList(DataSet):
                 raise UserError(f"{rendering}: differs from {name} in length or size; render again")
             keypoints, masks, parts = motion.keypoints, motion.masks, motion.parts
         if file := self._beside(name, "keypoints", ".json"):
-            keypoints, masks = read_keypoints(file, size), None
-            if (found := keypoints.conf.shape[1]) != count:
-                raise UserError(f"{file}: holds {found} frames, {name} has {count}; mend it")
+            keypoints, masks = read_keypoints(file, size, count), None
         if file := self._beside(name, "masks", ".npz"):
             masks = read_masks(file, video.frames.shape[:3])
             masks = divide_masks(masks, keypoints) if len(keypoints.conf) else masks

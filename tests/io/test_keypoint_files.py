@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tpc_jax._types import Keypoints
-from tpc_jax.errors import UserError
+from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.keypoint_files import read_keypoint_file, write_keypoint_file
 
 RNG = np.random.default_rng(3)
@@ -94,7 +94,8 @@ def test_mmpose_video_keeps_skipped_frames(tmp_path, wrapped):
         for number, p in zip([1, 3], points, strict=True)
     ]
     document = {"meta_info": {}, "instance_info": entries} if wrapped else entries
-    read = read_keypoint_file(save(tmp_path / "k.json", document))
+    with pytest.warns(InputWarning, match="holds 2 of 3 frames; nobody is in the other 1"):
+        read = read_keypoint_file(save(tmp_path / "k.json", document))
     assert read.points.shape == (1, 3, 17, 3)
     assert (read.points[0, 1] == 0).all()
     np.testing.assert_allclose(read.points[0, [0, 2]], points)

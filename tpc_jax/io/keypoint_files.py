@@ -74,7 +74,8 @@ def read_keypoint_file(path: str | Path, pictures: Pictures = _ANY_PICTURES) -> 
     """
     path = Path(path)
     files = keypoint_files(path)
-    documents = [_read_document(file, pictures.num_frames) for file in files]
+    num_frames = pictures.num_frames if len(files) == 1 else 1
+    documents = [_read_document(file, num_frames) for file in files]
     document = documents[0]
     if len(files) > 1:
         document = _one_clip(files, documents)
@@ -96,6 +97,7 @@ def _damaged(path: Path, error: BaseException) -> UserError:
     if isinstance(error, FormatError):
         return UserError(f"{path}: {error}")
     reason = " ".join(str(error).split())[:150]
+    reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
     return UserError(f"{path}: is incomplete or damaged ({reason}); give {KNOWN}")
 
 

@@ -225,7 +225,11 @@ def _pictures(path: str | Path, video: Video) -> Pictures:
     """Return what keypoints must fit; the pictures of a folder have names."""
     path, names = Path(path), []
     if path.is_dir():
-        files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+        files = [
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".")
+        ]
         names = [file.name for file in sorted(files, key=natural_order)]
     if len(names) != len(video.frames):
         names = []

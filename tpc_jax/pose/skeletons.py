@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tpc_jax.io.keypoints.names import KEYPOINT_NAMES as KEYPOINT_NAMES
+from tpc_jax._types import KEYPOINT_NAMES as KEYPOINT_NAMES
 
 NUM_KEYPOINTS = len(KEYPOINT_NAMES)
 KEYPOINT_INDEX = MappingProxyType({name: i for i, name in enumerate(KEYPOINT_NAMES)})

@@ -20,7 +20,7 @@ from tpc_jax.io.keypoints.people import is_landmarks, is_person
 OWN_FORMAT = "coco-17"
 # Where a picture keeps its people, and what tells it from others.
 _PEOPLE = ("people", "instances", "predictions", "bodies", "pose_landmarks", "poseLandmarks",
-           "landmarks")  # fmt: skip
+           "landmarks", "persons", "detections")  # fmt: skip
 _NUMBERS = ("frame_id", "frame", "frame_index", "frame_idx", "frame_number", "image_id")
 _FILES = ("file_name", "filename", "image_name", "image_id")
 _NAMES = ("keypoint_names", "joint_names", "keypoints")
@@ -48,7 +48,8 @@ def read_document(document: Any, num_frames: int | None) -> Document:
     names = _named_points(document)
     size = stated_size(document)
     if _is_array(document.get("keypoints")):
-        return Document(_arrays(document, size, num_frames), names)
+        frames = [Frame(people, size=size) for people in _arrays(document, num_frames)]
+        return Document(frames, names)
     for key in ("instance_info", "frames", "predictions"):
         inner = document.get(key)
         if isinstance(inner, list) and (key != "predictions" or any(map(_is_nested, inner))):
@@ -139,9 +140,12 @@ def _frame(value: Any) -> Frame:
     if isinstance(value, list) and not is_landmarks(value):
         return Frame([_decoded(item) for item in value])
     if not isinstance(value, dict) or not _is_frame(value):
-        return Frame([value] if value else [])
-    people = next(value[key] for key in _PEOPLE if key in value)
-    if is_person(people):  # one person without a list around
+        is_empty = not value or (isinstance(value, dict) and value.get("keypoints") == [])
+        return Frame([] if is_empty else [value])
+    people = next((value[key] for key in _PEOPLE if key in value), None)
+    if people is None and "keypoints" in value:
+        (people,) = _arrays(value, num_frames=1)
+    elif is_person(people):  # one person without a list around
         people = [people]
     elif not isinstance(people, list):
         people = [] if people is None else [people]
@@ -150,9 +154,11 @@ def _frame(value: Any) -> Frame:
     return Frame(people, number, name, stated_size(value))
 
 
-def _arrays(document: dict[str, Any], size: tuple[int, int] | None, num_frames: int | None):
-    """Read positions [..., points, 2] and scores [..., points] of one picture or a clip."""
+def _arrays(document: dict[str, Any], num_frames: int | None) -> list[list[Any]]:
+    """Read positions [..., points, 2] and scores [..., points]: the people of every frame."""
     positions = np.asarray(document["keypoints"], float)
+    if positions.size == 0:
+        return [[]]
     key = next((key for key in ("scores", "keypoint_scores") if key in document), None)
     if positions.shape[-1] == 3 and key is None:
         positions, scores = positions[..., :2], positions[..., 2]
@@ -173,11 +179,10 @@ def _arrays(document: dict[str, Any], size: tuple[int, int] | None, num_frames: 
     if people.ndim == 3:
         people = people[None] if _is_one_picture(len(people), num_frames) else people[:, None]
     people = people[None, None] if people.ndim == 2 else people
-    return [Frame([_scored(person) for person in frame], size=size) for frame in people]
-
-
-def _scored(person: np.ndarray) -> dict[str, Any]:
-    return {"keypoints": person[:, :2], "keypoint_scores": person[:, 2]}
+    return [
+        [{"keypoints": person[:, :2], "keypoint_scores": person[:, 2]} for person in frame]
+        for frame in people
+    ]
 
 
 def _is_one_picture(count: int, num_frames: int | None) -> bool:
@@ -215,7 +220,7 @@ def _named_points(document: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _is_frame(value: dict[str, Any]) -> bool:
-    return any(key in value for key in _PEOPLE)
+    return any(key in value for key in _PEOPLE) or _is_array(value.get("keypoints"))
 
 
 def _may_be_frame(value: Any) -> bool:

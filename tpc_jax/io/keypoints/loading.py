@@ -1,5 +1,6 @@
 """Open keypoint files: JSON in any encoding, JSON lines, NumPy arrays."""
 
+import contextlib
 import json
 import zipfile
 import zlib
@@ -22,8 +23,8 @@ def is_keypoint_file(path: str | Path) -> bool:
     if path.is_dir():
         inside = [entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."]
         return bool(inside) and set(inside) <= set(JSON_SUFFIXES)
-    if path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if path.suffix.lower() == ".npz":
+        with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             return "keypoints.npy" in archive.namelist()
     return path.suffix.lower() in JSON_SUFFIXES
 

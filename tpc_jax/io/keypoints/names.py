@@ -1,13 +1,10 @@
-"""The point order of COCO-17, and finding its points by the names that a file gives them."""
+"""Find the points of COCO-17 by the names that a file gives to its own."""
 
 import re
 from collections.abc import Sequence
 
-KEYPOINT_NAMES: tuple[str, ...] = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+from tpc_jax._types import KEYPOINT_NAMES
+
 # The nose, eyes and ears may be missing from a set of points, shoulders to ankles may not.
 _FIRST_NEEDED = 5
 _JOINTS = {name.split("_")[-1] for name in KEYPOINT_NAMES}

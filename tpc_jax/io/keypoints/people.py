@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from tpc_jax._types import KEYPOINT_NAMES
 from tpc_jax.io.keypoints.documents import LAYOUTS, OddPerson, Person, describe
-from tpc_jax.io.keypoints.names import KEYPOINT_NAMES, places_by_name
+from tpc_jax.io.keypoints.names import places_by_name
 
 # Beyond this no picture reaches.
 _FARTHEST = 1e6

@@ -74,6 +74,8 @@ def _by_number(path: Path, document: Document, pictures: Pictures) -> list[int]:
             is_one_after_another = True
         return [ranks[number] if is_one_after_another else number - low for number in numbers]
     if len(ranks) == count:
+        if span != count:
+            warn(f"{path}: frames numbered {low} to {high} are taken one after another")
         return [ranks[number] for number in numbers]
     if span == count:
         return [number - low for number in numbers]

@@ -45,6 +45,14 @@ def test_parts_are_scaled_by_the_stated_canvas_where_no_picture_is_known(tmp_pat
     np.testing.assert_allclose(file.points[0, 0], POINTS)
 
 
+def test_one_wrong_point_does_not_change_the_unit(tmp_path):
+    points = np.concatenate([parts()] * 3)[:25]
+    points[7] = [300, 40, -0.4]
+    with pytest.warns(InputWarning, match="parts of the picture"):
+        found = read(tmp_path, canvas(points)).points[0, 0]
+    np.testing.assert_allclose(np.delete(found, 7, axis=0)[:17], np.delete(POINTS, 7, axis=0))
+
+
 def test_parts_of_an_unknown_canvas_are_refused(tmp_path):
     with pytest.raises(UserError, match="lie between 0 and 1 and the size of the picture is not"):
         read(tmp_path, canvas(parts()), None)

@@ -144,7 +144,7 @@ def _scored(positions: np.ndarray, scores: np.ndarray, labels: Any) -> np.ndarra
     if labels is None:
         return points
     # ViTPose leaves out weak points and says which ones are left.
-    places = _numbers(labels).astype(int)
+    places = np.nan_to_num(_numbers(labels), nan=-1).clip(-1, _FARTHEST).astype(int)
     if places.shape != scores.shape or len(set(places.tolist())) != len(places):
         raise OddPerson("has labels that do not fit its points")
     counts = [count for count in LAYOUTS["coco"] if 0 <= places.min() and places.max() < count]

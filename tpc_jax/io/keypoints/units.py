@@ -9,6 +9,8 @@ from tpc_jax.errors import UserError, warn
 
 # No person is seen on so few pixels: smaller numbers are no pixels.
 _FEWEST_PIXELS = 10
+# Share of points that may be wrong in a file without changing what it is.
+_MOST_ODD = 0.05
 # Two shapes are one if they differ by rounding: in relation, and in pixels.
 _SAME_SHAPE, _ROUNDING = 0.01, 1.5
 # How far beyond the picture, in parts of its longer side, truncated people reach.
@@ -31,9 +33,8 @@ def settle_confidences(path: Path, conf: np.ndarray, *, is_flagged: bool) -> np.
     if is_flagged and (conf == 2).any() and np.isin(conf, (0, 1, 2)).all():
         return conf / 2
     present = conf[(conf != 0) & (conf != -1)]
-    if present.size and not (
-        present.min() >= _DEEPEST and present.max() <= _HIGHEST and present.min() <= _LOWEST
-    ):
+    odd = (present < _DEEPEST) | (present > _HIGHEST)
+    if present.size and (odd.mean() > _MOST_ODD or present.min() > _LOWEST):
         raise UserError(
             f"{path}: the third values of its points are {present.min():.4g} to "
             f"{present.max():.4g}, so depths or other than confidences; give x, y and a "
@@ -110,9 +111,11 @@ def _require_one_shape(path: Path, stated: set[tuple[int, int]], target) -> None
 def _are_parts(path: Path, points: np.ndarray) -> bool:
     """Tell whether points are parts of the picture, not pixels."""
     visible = points[points[..., 2] > 0][:, :2]
-    low, high = visible.min(), visible.max()
-    if max(-low, high) > _FEWEST_PIXELS:
+    small = (np.abs(visible) <= _FEWEST_PIXELS).all(axis=1)
+    if small.mean() < 1 - _MOST_ODD:
         return False
+    visible = visible[small]
+    low, high = visible.min(), visible.max()
     inside = ((visible > -0.02) & (visible < 1.02)).all(axis=1).mean()
     if low > -0.5 and inside >= 0.5:
         return True

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tpc_jax._types import Keypoints
-from tpc_jax.errors import UserError
+from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.keypoint_files import read_keypoint_file, write_keypoint_file
 
 RNG = np.random.default_rng(3)
@@ -94,7 +94,8 @@ def test_mmpose_video_keeps_skipped_frames(tmp_path, wrapped):
         for number, p in zip([1, 3], points, strict=True)
     ]
     document = {"meta_info": {}, "instance_info": entries} if wrapped else entries
-    read = read_keypoint_file(save(tmp_path / "k.json", document))
+    with pytest.warns(InputWarning, match="holds 2 of 3 frames; nobody is in the other 1"):
+        read = read_keypoint_file(save(tmp_path / "k.json", document))
     assert read.points.shape == (1, 3, 17, 3)
     assert (read.points[0, 1] == 0).all()
     np.testing.assert_allclose(read.points[0, [0, 2]], points)
@@ -129,7 +130,8 @@ def damaged(point, value):
         ("{not json", "is not JSON"),
         ({"format": "coco-25", "people": []}, "format is 'coco-25'"),
         ({"hello": 1}, "unknown keypoint format"),
-        ([], "unknown keypoint format"),
+        ([], "holds no people"),
+        ({"coordinates": [1], "who": 2}, "unknown keypoint format .*coordinates, who.*COCO"),
         (3, "unknown keypoint format"),
         ([{"score": 1}], "unknown keypoint format"),
         ({"format": "coco-17", "people": []}, "holds no people"),
@@ -137,11 +139,11 @@ def damaged(point, value):
         (own(person(16).tolist()), "16 points, expected 17"),
         (own(person(17)[:, :2].tolist()), r"person 0 is not a list of \[x, y, confidence\]"),
         (own([[1, 2, 3], [1, 2]]), r"person 0 is not a list of \[x, y, confidence\]"),
-        (damaged(6, [float("nan"), 3.0, 0.9]), "frame 0, person 0, point 6 .*not finite"),
+        (damaged(6, [float("nan"), 3.0, 0.9]), "frame 0, person 0 has point 6 .*not finite"),
         (damaged(2, [1.0, float("inf"), 0.9]), "point 2 .*not finite"),
         (damaged(2, [1.0, 2.0, float("nan")]), "point 2 .*not finite"),
         (damaged(2, [1.0, 2.0, None]), "point 2 .*not finite|not a list"),
-        (damaged(5, [1.0, 2.0, 95]), "point 5 has confidence 95"),
+        (damaged(5, [1.0, 2.0, 95]), "person 0 has point 5 of confidence 95"),
         ({"people": [{"pose_keypoints_2d": [1.0] * 53}]}, "53 numbers"),
         ({"people": [{"pose_keypoints_2d": [1.0] * 51}]}, "17 points, expected 18 or 25"),
         ([{"image_id": 1, "keypoints": [0.5] * 50}], "50 numbers, expected 51"),

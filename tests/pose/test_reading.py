@@ -110,6 +110,22 @@ def test_keypoint_file_overrides_decoding_and_must_fit(tmp_path):
         read_motion(tmp_path / "d.mp4", keypoints_path=tmp_path / "size.json")
 
 
+def test_keypoints_find_their_picture_of_a_folder_by_name(tmp_path):
+    (tmp_path / "shots").mkdir()
+    for number, picture in zip((3, 9, 20), scenery(), strict=True):
+        write_image(tmp_path / "shots" / f"shot_{number}.png", picture)
+    triples = [np.insert(pose, 2, 0.9, axis=1).ravel().tolist() for pose in POSES[1:]]
+    results = [
+        {"image_id": f"shot_{number}.png", "keypoints": values}
+        for number, values in zip((20, 9), triples, strict=True)
+    ]
+    (tmp_path / "k.json").write_text(json.dumps(results))
+    with pytest.warns(InputWarning, match="holds 2 of 3 frames; nobody is in the other 1"):
+        motion = read_motion(tmp_path / "shots", keypoints_path=tmp_path / "k.json")
+    assert (motion.keypoints.conf[0] > 0).any(axis=-1).tolist() == [False, True, True]
+    np.testing.assert_allclose(motion.keypoints.xy[0, 1:], POSES[:0:-1], atol=1e-3)
+
+
 def test_frames_without_anybody_pass_but_not_all(tmp_path):
     empty = render_densepose(np.zeros(SIZE, np.uint8))
     some = np.stack([empty, render_densepose(parts_of(POSES[0])), empty])

@@ -18,7 +18,7 @@ class GivenInputs:
     """Motion: a DensePose or skeleton rendering, or any video with --driving-keypoints (mp4, gif,
     folder of pictures, npz); or a folder of DensePose coordinates (npy)."""
     reference_keypoints: Path | None = None
-    """Keypoints of the picture: own, COCO, mmpose or OpenPose JSON."""
+    """Keypoints of the picture, as any common detector writes them."""
     reference_mask: Path | None = None
     """Mask of the people in the picture; drawn from the keypoints if left out."""
     reference_parts: Path | None = None

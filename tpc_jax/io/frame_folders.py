@@ -38,6 +38,7 @@ def read_folder(
         UserError: There are none, some cannot be read, or their sizes differ.
     """
     files = _pictures(path)
+    _say_gaps(path, files)
     first = read(files[0])
     frames = np.empty((len(files), *first.shape), first.dtype)
     for index, file in enumerate(files):
@@ -51,6 +52,15 @@ def read_folder(
             raise UserError(f"{file}: has another depth than {files[0].name}; export all alike")
         frames[index] = frame
     return frames
+
+
+def frame_names(path: Path) -> list[str]:
+    """Return the names of a folder's pictures in natural order.
+
+    Raises:
+        UserError: As for `read_folder`.
+    """
+    return [file.name for file in _pictures(path)]
 
 
 def _pictures(path: Path) -> list[Path]:
@@ -68,7 +78,6 @@ def _pictures(path: Path) -> list[Path]:
     if not files:
         raise UserError(f"{path}: the folder holds no pictures; give PNG or JPEG frames")
     files.sort(key=natural_order)
-    _say_gaps(path, files)
     return files
 
 

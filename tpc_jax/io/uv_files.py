@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tpc_jax.errors import UserError
-from tpc_jax.io.video import natural_order
+from tpc_jax.io.frame_folders import natural_order
 
 _SUFFIX = ".npy"
 

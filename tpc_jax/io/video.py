@@ -18,7 +18,6 @@ from jaxtyping import Int, UInt8
 from tpc_jax.errors import UserError, warn
 from tpc_jax.io.atomic import atomic_path, require_writable
 from tpc_jax.io.decoding import EXACT, Decoded, decode_video
-from tpc_jax.io.frame_folders import natural_order as natural_order
 from tpc_jax.io.frame_folders import read_folder
 from tpc_jax.io.timing import Timing, as_fps, find_timing
 

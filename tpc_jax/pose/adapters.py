@@ -15,15 +15,22 @@ COCO_FROM_OPENPOSE_18: tuple[int, ...] = (
 COCO_FROM_OPENPOSE_25: tuple[int, ...] = (
     0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11,
 )  # fmt: skip
-# Whole-body sets append feet, face and hands to COCO-17.
-COCO_FROM_WHOLEBODY_133: tuple[int, ...] = tuple(range(17))
+# COCO, Halpe and whole-body sets begin with COCO-17.
+_COCO_FIRST: tuple[int, ...] = tuple(range(17))
+_COCO_FROM_MEDIAPIPE: tuple[int, ...] = (0, 2, 5, 7, 8, *range(11, 17), *range(23, 29))
 
 COCO_FROM_LAYOUT = MappingProxyType(
     {
-        "coco-17": tuple(range(17)),
+        "coco-17": _COCO_FIRST,
+        "halpe-26": _COCO_FIRST,
+        "halpe-136": _COCO_FIRST,
+        "wholebody-133": _COCO_FIRST,
+        "mediapipe-33": _COCO_FROM_MEDIAPIPE,
         "openpose-18": COCO_FROM_OPENPOSE_18,
         "openpose-25": COCO_FROM_OPENPOSE_25,
-        "wholebody-133": COCO_FROM_WHOLEBODY_133,
+        # With a face of 70 points, left and right hand.
+        "openpose-130": COCO_FROM_OPENPOSE_18,
+        "openpose-137": COCO_FROM_OPENPOSE_25,
     }
 )
 
@@ -33,7 +40,7 @@ def to_coco(points: Float[np.ndarray, "*batch points 3"], layout: str) -> Keypoi
 
     Args:
         points: (x, y, confidence) in pixels.
-        layout: `coco-17`, `openpose-18`, `openpose-25` or `wholebody-133`.
+        layout: A point set of `COCO_FROM_LAYOUT`.
 
     Returns:
         NumPy keypoints `[*batch 17]`, float32.
@@ -42,7 +49,7 @@ def to_coco(points: Float[np.ndarray, "*batch points 3"], layout: str) -> Keypoi
         ValueError: If the layout is unknown.
 
     Source:
-        The published point orders of COCO, COCO-WholeBody and OpenPose.
+        The published point orders of COCO, COCO-WholeBody, Halpe, MediaPipe and OpenPose.
     """
     if layout not in COCO_FROM_LAYOUT:
         raise ValueError(f"layout must be one of {sorted(COCO_FROM_LAYOUT)}, got {layout!r}")

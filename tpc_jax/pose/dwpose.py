@@ -13,11 +13,17 @@ from jaxtyping import Float, UInt8
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.adapters import to_coco
 from tpc_jax.pose.filtering import DEFAULT_TAU
-from tpc_jax.pose.openpose import STROKE, draw_body, openpose_from_coco, stroke_radius
+from tpc_jax.pose.openpose import NUM_JOINTS, STROKE, draw_body, openpose_from_coco, stroke_radius
+from tpc_jax.pose.skeletons import NUM_KEYPOINTS
 
-# COCO-WholeBody: 17 body points, 6 of the feet, 68 of the face, 21 of the left and right hand.
-_BODY, _FACE, _LEFT, _RIGHT = slice(0, 17), slice(23, 91), slice(91, 112), slice(112, 133)
 _HAND_POINTS, _FACE_POINTS = 21, 68
+# Where sets of points keep the face, the left and the right hand.
+_WHOLE = {
+    "wholebody-133": (23, 91, 112),
+    "halpe-136": (26, 94, 115),
+    "openpose-130": (18, 88, 109),
+    "openpose-137": (25, 95, 116),
+}
 # From the wrist along each finger.
 HAND_EDGES = tuple((0 if k == 1 else base + k - 1, base + k) for base in range(0, 20, 4)
                    for k in range(1, 5))  # fmt: skip
@@ -49,7 +55,7 @@ def whole_body(points: Float[np.ndarray, "*batch points 3"], layout: str) -> Who
 
     Args:
         points: (x, y, confidence) in pixels.
-        layout: As for `to_coco`; only `wholebody-133` has hands and a face.
+        layout: As for `to_coco`; sets of at least 130 points have hands and a face.
 
     Raises:
         ValueError: If the layout is unknown.
@@ -58,15 +64,17 @@ def whole_body(points: Float[np.ndarray, "*batch points 3"], layout: str) -> Who
         `dwpose/wholebody.py` of Moore-AnimateAnyone: the neck is the middle of two visible
         shoulders.
     """
-    if layout == "openpose-18":
-        body = _keypoints(points)
+    if layout in ("openpose-18", "openpose-130"):
+        body = _keypoints(points[..., :NUM_JOINTS, :])
+    elif layout == "wholebody-133":  # not by `to_coco`, whose single precision moves pixels
+        body = openpose_from_coco(_keypoints(points[..., :NUM_KEYPOINTS, :]), DEFAULT_TAU)
     else:
-        chosen = points[..., _BODY, :] if layout == "wholebody-133" else None
-        coco = to_coco(points, layout) if chosen is None else _keypoints(chosen)
-        body = openpose_from_coco(coco, DEFAULT_TAU)
-    if layout == "wholebody-133":
-        hands = np.stack([points[..., _LEFT, :], points[..., _RIGHT, :]], axis=-3)
-        return WholeBody(body, _keypoints(hands), _keypoints(points[..., _FACE, :]))
+        body = openpose_from_coco(to_coco(points, layout), DEFAULT_TAU)
+    if layout in _WHOLE:
+        face, *hands = _WHOLE[layout]
+        both = np.stack([points[..., at : at + _HAND_POINTS, :] for at in hands], axis=-3)
+        face_points = points[..., face : face + _FACE_POINTS, :]
+        return WholeBody(body, _keypoints(both), _keypoints(face_points))
     batch = points.shape[:-2]
     hands, face = (np.zeros((*batch, *n, 3)) for n in ((2, _HAND_POINTS), (_FACE_POINTS,)))
     return WholeBody(body, _keypoints(hands), _keypoints(face))

@@ -9,8 +9,11 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.io.frame_folders import frame_names
 from tpc_jax.io.images import read_image
 from tpc_jax.io.keypoint_files import KeypointFile, read_keypoint_file
+from tpc_jax.io.keypoints.loading import is_keypoint_file
+from tpc_jax.io.keypoints.placing import Pictures
 from tpc_jax.io.masks import fit_masks, read_mask
 from tpc_jax.io.timing import follow
 from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
@@ -26,6 +29,9 @@ from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
 from tpc_jax.pose.plausibility import require_plausible
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
+
+# A drawn clip of more bytes is a mistake.
+_MOST_BYTES = 1 << 33
 
 
 class Reference(NamedTuple):
@@ -105,7 +111,7 @@ def read_reference(
     size = picture.shape[:2]
     part_map = None if parts is None else _read_parts(parts, image, size)
     if keypoints is not None:
-        people = read_reference_keypoints(keypoints, size)
+        people = _read_coco(keypoints, Pictures(size, num_frames=1))[0].select(np.s_[:, 0])
     elif part_map is not None:
         people = _people_from_parts(part_map[None])[0].select(np.s_[:, 0])
     else:
@@ -174,18 +180,19 @@ def read_motion(
     """
     if kind not in (*get_args(MotionKind), "auto"):
         raise ValueError(f"kind must be one of {(*get_args(MotionKind), 'auto')}, got {kind!r}")
-    people = parts = masks = keypoints = uv = None
+    people = parts = masks = keypoints = uv = file = None
     if is_uv(path):
         uv = read_uv(path)
         video, kind = Video(render_uv(uv), choose_fps(path, None, fps)), "uv"
-    elif _is_keypoint_file(Path(path)):
-        rate = choose_fps(path, None, fps)
-        video, keypoints_path, kind = Video(_draw_video(path), rate), path, "openpose"
+    elif is_keypoint_file(path):
+        file, kind = read_keypoint_file(path), "openpose"
+        video = Video(_draw_video(path, file), choose_fps(path, None, fps))
     else:
         video = read_video(path, fps)
     found = _recognise(video.frames) if kind == "auto" else kind
     if keypoints_path is not None:
         file = _read_fitting_clip(keypoints_path, path, video)
+    if file is not None:
         keypoints = to_coco(file.points, file.layout)
         people = whole_body(file.points, file.layout)
     elif found == "rgb":
@@ -229,35 +236,13 @@ def _find_people(
 
 
 def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
-    if video.stored_size is None:
-        file = _read_fitting(path, video.frames.shape[1:3])
-    else:
-        file = _read_shown(path, video_path, video.stored_size, video.frames.shape[1:3])
-    points = follow(file.points, video.sources, 1)
-    if points.shape[1] != len(video.frames):
-        raise UserError(
-            f"{path}: holds {points.shape[1]} frames, {video_path} has {video.num_stored}; "
-            "give one entry per frame"
-        )
-    return file._replace(points=points)
-
-
-def _read_shown(path, video_path, stored: tuple[int, int], shown: tuple[int, int]) -> KeypointFile:
-    """Read keypoints of a video whose pixels are not square, as it is shown."""
-    size = read_keypoint_file(path).size
-    if size is None:
-        raise UserError(
-            f"{path}: does not say whether it was made on {video_path} as stored, {stored[1]}x"
-            f"{stored[0]}, or as shown, {shown[1]}x{shown[0]}; add width and height to it"
-        )
-    if size != stored:
-        return _read_fitting(path, shown)
-    file = _read_fitting(path, stored)
-    scale = np.array([shown[1] / stored[1], shown[0] / stored[0]])
-    points = file.points.copy()
-    points[..., :2] = scale * (points[..., :2] + 0.5) - 0.5
-    points[points[..., 2] == 0] = 0
-    return file._replace(points=points, size=shown)
+    """Read keypoints of the frames as they are stored, and carry them to those of the clip."""
+    names = frame_names(Path(video_path)) if Path(video_path).is_dir() else []
+    pictures = Pictures(
+        video.frames.shape[1:3], video.num_stored, names, str(video_path), video.stored_size
+    )
+    file = read_keypoint_file(path, pictures)
+    return file._replace(points=follow(file.points, video.sources, 1))
 
 
 def _read_fitting_uv(path: str | Path, video: Video):
@@ -270,52 +255,45 @@ def _read_fitting_uv(path: str | Path, video: Video):
     return uv
 
 
-def read_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:
+def read_keypoints(
+    path: str | Path, size: tuple[int, int] | None = None, num_frames: int | None = None
+) -> Keypoints:
     """Read a keypoint file of any known format as COCO-17.
 
     Args:
-        path: The file, or the folder of OpenPose files.
-        size: (height, width) of the picture it belongs to, compared with what the file says.
+        path: The file, or a folder with one file per frame.
+        size: (height, width) of the pictures it belongs to, in whose pixels the points come.
+        num_frames: How many pictures there are.
 
     Returns:
         NumPy keypoints `[people frames 17]` in pixels.
 
     Raises:
-        UserError: As for `read_keypoint_file`, or if the file was made for another size.
+        UserError: As for `read_keypoint_file`.
     """
-    file = _read_fitting(path, size)
-    return to_coco(file.points, file.layout)
+    keypoints, size = _read_coco(path, Pictures(size and (size[0], size[1]), num_frames))
+    if size is not None:
+        require_plausible(str(path), keypoints, size)
+    return keypoints
 
 
-def _read_fitting(path: str | Path, size: tuple[int, int] | None) -> KeypointFile:
-    file = read_keypoint_file(path)
-    if size is not None and file.size is not None and file.size != tuple(size):
-        raise UserError(
-            f"{path}: was annotated on {file.size[1]}x{file.size[0]} pixels, the picture has "
-            f"{size[1]}x{size[0]}; annotate that picture"
-        )
-    return file
+def _read_coco(
+    path: str | Path, pictures: Pictures
+) -> tuple[Keypoints, tuple[int, int] | None]:
+    file = read_keypoint_file(path, pictures)
+    return to_coco(file.points, file.layout), file.size
 
 
-def _is_keypoint_file(path: Path) -> bool:
-    """Tell keypoints from pictures: a JSON file, or a folder that holds such files only."""
-    if path.is_dir():
-        names = [entry.suffix.lower() for entry in path.iterdir()]
-        return bool(names) and set(names) == {".json"}
-    return path.suffix.lower() == ".json"
-
-
-def _draw_video(path: str | Path) -> UInt8[np.ndarray, "frames height width 3"]:
     """Draw all people of a keypoint file."""
-    file = read_keypoint_file(path)
     if file.size is None:
         raise UserError(
             f"{path}: does not say the size of its pictures; add width and height to it, or give "
             "the video and this file as its keypoints"
         )
     people = whole_body(file.points, file.layout)
-    frames = range(file.points.shape[1])
-    return np.stack([draw_whole_body(frame_of(people, frame), *file.size) for frame in frames])
+def _draw_video(
+    path: str | Path, file: KeypointFile
+) -> UInt8[np.ndarray, "frames height width 3"]:
 
 
 def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:
@@ -324,11 +302,7 @@ def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = No
     Raises:
         UserError: As for `read_keypoints`, or if the file holds several frames.
     """
-    keypoints = read_keypoints(path, size)
-    num_frames = keypoints.conf.shape[1]
-    if num_frames != 1:
-        raise UserError(f"{path}: holds {num_frames} frames; give the keypoints of one picture")
-    return keypoints.select(np.s_[:, 0])
+    return read_keypoints(path, size, num_frames=1).select(np.s_[:, 0])
 
 
 def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> MotionKind:

@@ -7,11 +7,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-KEYPOINT_NAMES: tuple[str, ...] = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+from tpc_jax._types import KEYPOINT_NAMES as KEYPOINT_NAMES
+
 NUM_KEYPOINTS = len(KEYPOINT_NAMES)
 KEYPOINT_INDEX = MappingProxyType({name: i for i, name in enumerate(KEYPOINT_NAMES)})
 

@@ -19,7 +19,8 @@ from jaxtyping import Float
 
 from tpc_jax.errors import UserError
 from tpc_jax.io.uv_files import read_uv
-from tpc_jax.io.video import Video, natural_order, read_video
+from tpc_jax.io.frame_folders import natural_order
+from tpc_jax.io.video import Video, read_video
 from tpc_jax.pose.masks import divide_masks, read_masks
 from tpc_jax.pose.reading import Motion, no_people, read_keypoints, read_motion
 from tpc_jax.studies.datasets.interface import DataSet, check_frames
@@ -70,9 +71,7 @@ class VideoList(DataSet):
                 raise UserError(f"{rendering}: differs from {name} in length or size; render again")
             keypoints, masks, parts = motion.keypoints, motion.masks, motion.parts
         if file := self._beside(name, "keypoints", ".json"):
-            keypoints, masks = read_keypoints(file, size), None
-            if (found := keypoints.conf.shape[1]) != count:
-                raise UserError(f"{file}: holds {found} frames, {name} has {count}; mend it")
+            keypoints, masks = read_keypoints(file, size, count), None
         if file := self._beside(name, "masks", ".npz"):
             masks = read_masks(file, video.frames.shape[:3], video.sources)
             masks = divide_masks(masks, keypoints) if len(keypoints.conf) else masks

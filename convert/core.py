@@ -28,6 +28,7 @@ from tpc_jax.model.checkpoint import LazyArray, new_model, write_model
 from tpc_jax.model.params import Network, Params
 
 REPORT_FILE = "conversion.json"
+_MAX_LISTED = 20  # faults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +244,9 @@ def _check_space(folder: Path, wanted: int) -> None:
 
 
 def _listed(faults: Sequence[str]) -> str:
-    return f"{len(faults)} faults, nothing is converted:\n" + "\n".join(faults)
+    more = len(faults) - _MAX_LISTED
+    listed = [*faults[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+    return f"{len(faults)} faults, nothing is converted:\n" + "\n".join(listed)
 
 
 def _report(conversion: Conversion, plans: Plans, dtype: str, digests: _Digests) -> dict[str, Any]:

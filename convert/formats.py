@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: downloads bring web pages and archives under a weight's name."""
+"""What a file is by its first bytes: web pages and archives are saved under weights' names."""
 
 import codecs
 import re

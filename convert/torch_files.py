@@ -1,4 +1,4 @@
-"""PyTorch's files (`.bin`, `.ckpt`, `.pt`, `.pth`), read without PyTorch and without running their code.
+"""PyTorch's files (`.bin`, `.ckpt`, `.pt`, `.pth`), read without PyTorch and without their code.
 
 Both containers are read: zip archives (PyTorch 1.6 and newer), whose checksums are verified, and
 the older sequence of pickles followed by the numbers. Files are mapped into memory: tensors may be

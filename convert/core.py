@@ -108,7 +108,7 @@ def convert_model(conversion: Conversion, out: Path, dtype: str = "float32") -> 
 
     Raises:
         UserError: The folder exists, a file is damaged, or names, shapes, types or numbers do not
-            fit; then with the full list.
+            fit; then with a list.
     """
     kind = np.dtype(getattr(jnp, dtype))
     faults: list[str] = []
@@ -158,7 +158,7 @@ def plan_parts(conversion: Conversion) -> dict[str, PartPlan]:
     """Return where every tensor goes, by network.
 
     Raises:
-        UserError: Something does not fit; all faults of all networks are listed.
+        UserError: Something does not fit; faults of all networks are listed, 20 at most.
     """
     plans, faults = {}, []
     for part in conversion.parts:

@@ -53,7 +53,7 @@ def find_weights(folder: Path, names: Names = NETWORK) -> Path:
     if (path := look_for_weights(folder, names)) is not None:
         return path
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; make it and download {names.published} into it")
+        raise UserError(f"{folder}: no such folder or file; download {names.published} there")
     raise UserError(f"{folder}: no weights there; download {names.published} into it")
 
 

@@ -11,7 +11,7 @@ from tpc_jax.errors import UserError, warn
 _BYTES = tuple(np.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2))
 # What no network of ours is stored as, by the names of tensors.
 _FOREIGN = {
-    r"lora_|\.lora\.|\.hada_w|\.lokr_|\.oft_|\.dora_scale": (
+    r"lora_|[._]lora\.|\.hada_w|\.lokr_|\.oft_|\.dora_scale": (
         "a LoRA, which only changes a model; merge it into its base and give the result"
     ),
     r"^emb_params$|^string_to_param$": "a textual inversion, not a network",

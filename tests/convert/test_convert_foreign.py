@@ -131,6 +131,7 @@ def blank(*shape):
         (["lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"], "a LoRA, which only changes"),
         (["unet.mid_block.attentions.0.to_q.lora_A.weight"], "a LoRA"),
         (["text_model.encoder.layers.0.q_proj.lora.down.weight"], "a LoRA"),
+        (["mid_block.motion_modules.0.processor.to_q_lora.up.weight"], "a LoRA"),
         (["lycoris_x.hada_w1_a"], "a LoRA"),
         (["emb_params"], "a textual inversion"),
         (["conv_in.weight", "conv_in.weight_scale"], "a quantised file"),

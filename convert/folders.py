@@ -52,6 +52,8 @@ def find_weights(folder: Path, names: Names = NETWORK) -> Path:
     """
     if (path := look_for_weights(folder, names)) is not None:
         return path
+    if folder.is_file():
+        raise UserError(f"{folder}: a file; give a folder with {names.published} in it")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder or file; download {names.published} there")
     raise UserError(f"{folder}: no weights there; download {names.published} into it")

@@ -79,7 +79,7 @@ def refuse_archive(path: Path, names: list[str]) -> None:
         return
     if names and all(name.endswith(".npy") for name in names):
         raise UserError(f"{path}: NumPy arrays (.npz), {_CONVERTED}")
-    held = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    held = ", ".join(name[:60] for name in names[:3]) + (", ..." if len(names) > 3 else "")
     raise UserError(f"{path}: a zip archive not of PyTorch ({held or 'empty'}), {_PACKED}")
 
 

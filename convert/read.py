@@ -56,12 +56,14 @@ class Source:
         files: All files that belong to it.
         tensors: Its tensors by name.
         others: Names of entries that are no tensors, such as a step counter.
+        architecture: Which model the file says it is of, where it does.
     """
 
     path: Path
     files: tuple[Path, ...]
     tensors: Mapping[str, Tensor]
     others: tuple[str, ...] = ()
+    architecture: str | None = None
 
 
 def damaged(path: Path, why: object) -> UserError:
@@ -108,14 +110,15 @@ def read_safetensors(path: Path) -> Source:
         if size < 8 or not 0 < length <= min(size - 8, _HEADER_LIMIT):
             raise ValueError(f"{size} bytes where its header alone would have {length}")
         header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
+        said = header.pop("__metadata__", None) or {}
+        architecture = said.get("modelspec.architecture")
         start = 8 + length
         spans = sorted(tuple(entry["data_offsets"]) for entry in header.values())
         ends = [0, *(end for _, end in spans)]
         if [begin for begin, _ in spans] != ends[:-1] or start + ends[-1] != size:
             raise ValueError(f"{size} bytes where the header tells of {start + ends[-1]}")
         tensors = {name: _stored(path, start, entry) for name, entry in header.items()}
-    return Source(path, (path,), tensors)
+    return Source(path, (path,), tensors, architecture=architecture and str(architecture))
 
 
 def _stored(path: Path, start: int, entry: Mapping) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from tpc_jax.convert.read import Source
 from tpc_jax.errors import UserError, warn
 
+_SHOWN = 100  # letters of a name, for one line
 _BYTES = tuple(np.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2))
 # What no network of ours is stored as, by the names of tensors.
 _FOREIGN = {
@@ -45,7 +46,7 @@ def refuse_foreign_tensors(source: Source) -> None:
         if found := _first(pattern, names):
             raise UserError(f"{source.path}: {what} (it has {found})")
     if not source.tensors:
-        held = f"only {', '.join(source.others[:5])}" if source.others else "nothing"
+        held = f"only {', '.join(source.others[:5])[:_SHOWN]}" if source.others else "nothing"
         raise UserError(f"{source.path}: no tensors in it, {held}; save the state dict alone")
     if any(tensor.dtype in _BYTES for tensor in source.tensors.values()):
         warn(
@@ -63,6 +64,9 @@ def refuse_other_bases(source: Source) -> None:
     Raises:
         UserError: They are of another model; says which.
     """
+    said = source.architecture
+    if said and not said.startswith("stable-diffusion-v1"):
+        raise _not_ours(source, f"of {said[:_SHOWN]}", "that in its metadata")
     for pattern, what in _OTHER_BASES.items():
         if found := _first(pattern, source.tensors):
             raise _not_ours(source, f"of {what}", found)
@@ -72,8 +76,8 @@ def refuse_other_bases(source: Source) -> None:
         (r"^conv_in\.weight$", 1, {n: f"a denoiser {what}" for n, what in _CHANNELS.items()}),
         (r"^decoder\.conv_in\.weight$", 1, {16: "of Stable Diffusion 3 or FLUX"}),
     ):
-        name = _first(pattern, source.tensors)
-        shape = source.tensors[name].shape if name else ()
+        name = _first(pattern, source.tensors) or ""
+        shape = source.tensors[name].shape if name in source.tensors else ()
         if len(shape) > axis and shape[axis] in kinds:
             raise _not_ours(source, kinds[shape[axis]], f"{name} {shape}")
 
@@ -83,4 +87,5 @@ def _not_ours(source: Source, what: str, found: str) -> UserError:
 
 
 def _first(pattern: str, names) -> str | None:
-    return next((name for name in names if re.search(pattern, name)), None)
+    found = next((name for name in names if re.search(pattern, name)), None)
+    return found and found[:_SHOWN]

@@ -199,6 +199,17 @@ def test_an_autoencoder_of_sixteen_channels(tmp_path):
     assert "of Stable Diffusion 3 or FLUX" in refusal(take_network, source, "vae")
 
 
+def test_what_a_file_says_of_itself(download):
+    """Stable Diffusion XL's autoencoder has the tensors of ours."""
+    tensors = {k: torch.from_numpy(v) for k, v in download.networks[VAE].tensors.items()}
+    path, key = download.path(VAE), "modelspec.architecture"
+    save_file(tensors, path, {key: "stable-diffusion-xl-v1-base/vae"})
+    text = refusal(download.describe)
+    assert "of stable-diffusion-xl-v1-base/vae (it has that in its metadata); give" in text
+    save_file(tensors, path, {key: "stable-diffusion-v1/vae", "format": "pt"})
+    download.describe()
+
+
 @pytest.mark.parametrize("width", [1024, 2048, [1280] * 4])
 def test_configs_of_other_models(download, width):
     config = download.path(UNET).with_name("config.json")
@@ -216,8 +227,9 @@ def test_twenty_faults_are_listed_and_the_others_counted(download):
     assert last == "and 10 more"
 
 
-@pytest.mark.parametrize(("kind", "loss"), [("e4m3fn", 0.07), ("e5m2", 0.13)])
-@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+@pytest.mark.parametrize(
+    ("kind", "loss", "ending"), [("e4m3fn", 0.07, "safetensors"), ("e5m2", 0.13, "bin")]
+)
 def test_numbers_of_eight_bits_are_read_and_told(download, expected, kind, loss, ending):
     dtype = getattr(torch, f"float8_{kind}")
     state = {k: torch.from_numpy(v).to(dtype) for k, v in download.networks[VAE].tensors.items()}
@@ -302,3 +314,9 @@ def test_a_folder_that_is_not_there(download):
     gone = sd15.with_name("gone")
     assert f"{gone}: no such folder or file" in refusal(describe_model, gone, vae, animate)
     assert f"{gone}: no such folder" in refusal(describe_model, sd15, gone, animate)
+    encoder = animate / "appearance_encoder"
+    for path in encoder.iterdir():
+        path.unlink()
+    encoder.rmdir()
+    encoder.write_text("a file")
+    assert f"{encoder}: a file; give a folder with" in refusal(download.describe)

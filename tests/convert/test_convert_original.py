@@ -122,15 +122,16 @@ def test_diffusers_files_are_preferred(download, whole, expected):
     assert_same(download.parameters(), expected)
 
 
-@pytest.mark.parametrize("prefix", ["", "diffusion_model.", "model.diffusion_model."])
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
 def test_a_denoiser_alone(download, expected, prefix):
     renamed = original_names.unet(download.networks[UNET].tensors)
     download.replace(UNET, {prefix + name: array for name, array in renamed.items()})
     assert_same(download.parameters(), expected)
 
 
-@pytest.mark.parametrize("prefix", ["", "first_stage_model."])
-@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+@pytest.mark.parametrize(
+    ("prefix", "ending"), [("", "safetensors"), ("", "ckpt"), ("first_stage_model.", "safetensors")]
+)
 def test_an_autoencoder_under_its_own_name(download, expected, prefix, ending):
     renamed = original_names.vae(download.networks[VAE].tensors)
     tensors = {prefix + name: array for name, array in renamed.items()}

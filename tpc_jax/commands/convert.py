@@ -77,8 +77,8 @@ def dreampose(
     """Convert DreamPose's published files into a folder for `tpc-jax animate --model`.
 
     Args:
-        sd14: Stable Diffusion 1.4: its folder with unet (its config), vae and scheduler, or the file
-            of the whole model, such as sd-v1-4.ckpt.
+        sd14: Stable Diffusion 1.4: its folder with unet (its config), vae and scheduler, or the
+            file of the whole model, such as sd-v1-4.ckpt.
         clip: Folder of CLIP ViT-B/32.
         unet: The denoiser, such as unet_epoch_20.pth.
         adapter: The adapter, such as adapter_20.pth.

@@ -11,6 +11,7 @@ from tpc_jax.animators.animateanyone import (
     published_motion,
     published_schedule,
 )
+from tpc_jax.convert.base import StableDiffusion, open_vae
 from tpc_jax.convert.configs import (
     check_positions,
     motion_config,
@@ -21,7 +22,7 @@ from tpc_jax.convert.configs import (
     vision_config,
 )
 from tpc_jax.convert.core import Conversion, Part
-from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.folders import CLIP, Names
 from tpc_jax.convert.inputs import Inputs
 from tpc_jax.convert.read import Source
 from tpc_jax.convert.rules import Rule, ignore
@@ -43,8 +44,9 @@ def describe_model(
     """Index the published files and describe the model they make.
 
     Args:
-        sd15: Folder of Stable Diffusion 1.5, of which only `unet/config.json` is read.
-        vae: Folder of the autoencoder.
+        sd15: Stable Diffusion 1.5: its folder, of which only `unet/config.json` is read, or the
+            file of the whole model.
+        vae: The autoencoder: its folder or its file.
         image_encoder: Folder of the CLIP vision model with projection.
         weights: Folder with `denoising_unet.pth`, `motion_module.pth`, `reference_unet.pth` and
             `pose_guider.pth`.
@@ -57,15 +59,16 @@ def describe_model(
     inputs = Inputs()
 
     def published(name: str) -> Source:
-        return inputs.source(weights, "weights", ".", (name,))
+        return inputs.source(weights, "weights", ".", Names((name,), f"{name}.pth"))
 
     spatial, reference = published("denoising_unet"), published("reference_unet")
     motion, guider = published("motion_module"), published("pose_guider")
-    autoencoder = inputs.source(vae, "vae", ".", NETWORK_STEMS)
-    vision = inputs.source(image_encoder, "image_encoder", ".", TEXT_STEMS)
-    unet, schedule = _video_settings(inputs, sd15, weights, inference_config)
+    autoencoder, vae_settings = open_vae(inputs, vae)
+    vision = inputs.source(image_encoder, "image_encoder", ".", CLIP)
+    base = StableDiffusion(inputs, "sd15", sd15)
+    unet, schedule = _video_settings(inputs, base, weights, inference_config)
     config = AnimateAnyoneConfig(
-        vae=vae_config(inputs.settings(vae, "vae", vae / "config.json")),
+        vae=vae_config(vae_settings),
         unet=unet,
         appearance_encoder=dataclasses.replace(unet, motion=None, norm_over_frames=False),
         pose_net=pose_net_config(guider),
@@ -74,11 +77,11 @@ def describe_model(
         ),
         schedule=schedule,
     )
-    _check_agreement(config, sd15, weights)
+    _check_agreement(config, base.place("unet"), weights)
     try:
         described = AnimateAnyoneAnimator(config).networks()
     except ValueError as error:
-        raise UserError(f"{sd15 / 'unet'}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{base.place('unet')}: {str(error).splitlines()[0]}") from error
     for source in (spatial, motion):
         check_positions(unet, source)
     rows: list[tuple[str, Source, Sequence[Rule]]] = [
@@ -106,10 +109,10 @@ def _repeated(motion: Source, spatial: Source) -> tuple[Rule, ...]:
 
 
 def _video_settings(
-    inputs: Inputs, sd15: Path, weights: Path, path: Path | None
+    inputs: Inputs, base: StableDiffusion, weights: Path, path: Path | None
 ) -> tuple[UNetConfig, ScheduleConfig]:
     """Describe the denoiser and its noise schedule by the configs that are there."""
-    spatial = inputs.settings(sd15, "sd15", sd15 / "unet" / "config.json")
+    spatial = base.settings("unet")
     if path is None:
         found = [weights / name for name in INFERENCE_CONFIGS if (weights / name).is_file()]
         if not found:
@@ -122,18 +125,18 @@ def _video_settings(
     return unet, schedule_config(settings.inside("noise_scheduler_kwargs"))
 
 
-def _check_agreement(config: AnimateAnyoneConfig, sd15: Path, weights: Path) -> None:
+def _check_agreement(config: AnimateAnyoneConfig, base: Path, weights: Path) -> None:
     """Check that the networks fit each other."""
     unet = config.unet
     if config.image_encoder.projection_width != unet.cross_attention_dim:
         raise UserError(
-            f"{sd15 / 'unet'}: reads {unet.cross_attention_dim} features per token where the image "
+            f"{base}: reads {unet.cross_attention_dim} features per token where the image "
             f"encoder projects to {config.image_encoder.projection_width}; take the encoder of "
             "sd-image-variations and the config of Stable Diffusion 1.5"
         )
     if config.vae.latent_channels != unet.in_channels:
         raise UserError(
-            f"{sd15 / 'unet'}: has {unet.in_channels} channels where the autoencoder has "
+            f"{base}: has {unet.in_channels} channels where the autoencoder has "
             f"{config.vae.latent_channels}"
         )
     shape = (config.pose_net.out_channels, config.pose_net.downscale)

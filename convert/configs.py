@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tpc_jax.convert.read import Source
+from tpc_jax.convert.recognise import TOKEN_WIDTHS
 from tpc_jax.errors import UserError
 from tpc_jax.model.config import (
     ControlNetConfig,
@@ -59,6 +60,7 @@ _VAE_FIXED = {
     "latents_mean": None,
     "latents_std": None,
 }
+_VAE_SCALE = 0.18215
 _CLIP_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
 _VISION_FIXED = {**_CLIP_FIXED, "num_channels": 3}
 _SCHEDULE_FIXED = {
@@ -145,6 +147,8 @@ def unet_config(settings: Settings, **options: Any) -> UNetConfig:
     Raises:
         UserError: Something is missing or not supported.
     """
+    if other := TOKEN_WIDTHS.get(_one_value(settings, "cross_attention_dim")):
+        raise UserError(f"{settings.path}: of {other}; give that of Stable Diffusion 1.5")
     settings.require(_UNET_FIXED)
     levels = _attention_levels(settings, "down_block_types")
     if (
@@ -178,6 +182,13 @@ def controlnet_config(settings: Settings) -> ControlNetConfig:
 def vae_config(settings: Settings) -> VAEConfig:
     """Translate the config of diffusers' `AutoencoderKL`."""
     settings.require(_VAE_FIXED)
+    # Files before diffusers 0.8 leave it out.
+    scale = settings.get("scaling_factor", _VAE_SCALE)
+    if scale != _VAE_SCALE:
+        raise UserError(
+            f"{settings.path}: scaling_factor {scale} is not {_VAE_SCALE}: the autoencoder of "
+            "another model (0.13025: Stable Diffusion XL); give that of Stable Diffusion 1"
+        )
     for name, kind in (
         ("down_block_types", "DownEncoderBlock2D"),
         ("up_block_types", "UpDecoderBlock2D"),
@@ -190,8 +201,7 @@ def vae_config(settings: Settings) -> VAEConfig:
         block_out_channels=settings["block_out_channels"],
         layers_per_block=settings["layers_per_block"],
         norm_num_groups=settings["norm_num_groups"],
-        # Files before diffusers 0.8 leave it out.
-        scaling_factor=settings.get("scaling_factor", 0.18215),
+        scaling_factor=scale,
     )
 
 

@@ -28,6 +28,7 @@ from tpc_jax.model.checkpoint import LazyArray, new_model, write_model
 from tpc_jax.model.params import Network, Params
 
 REPORT_FILE = "conversion.json"
+_MAX_LISTED = 20  # faults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,7 @@ def convert_model(conversion: Conversion, out: Path, dtype: str = "float32") -> 
 
     Raises:
         UserError: The folder exists, a file is damaged, or names, shapes, types or numbers do not
-            fit; then with the full list.
+            fit; then with a list.
     """
     kind = np.dtype(getattr(jnp, dtype))
     faults: list[str] = []
@@ -157,7 +158,7 @@ def plan_parts(conversion: Conversion) -> dict[str, PartPlan]:
     """Return where every tensor goes, by network.
 
     Raises:
-        UserError: Something does not fit; all faults of all networks are listed.
+        UserError: Something does not fit; faults of all networks are listed, 20 at most.
     """
     plans, faults = {}, []
     for part in conversion.parts:
@@ -243,7 +244,9 @@ def _check_space(folder: Path, wanted: int) -> None:
 
 
 def _listed(faults: Sequence[str]) -> str:
-    return f"{len(faults)} faults, nothing is converted:\n" + "\n".join(faults)
+    more = len(faults) - _MAX_LISTED
+    listed = [*faults[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+    return f"{len(faults)} faults, nothing is converted:\n" + "\n".join(listed)
 
 
 def _report(conversion: Conversion, plans: Plans, dtype: str, digests: _Digests) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import numpy as np
 from tpc_jax.animators.base import CONTEXT
 from tpc_jax.animators.dreampose import DreamPoseAnimator, DreamPoseConfig
 from tpc_jax.animators.tokens import NULL
+from tpc_jax.convert.base import StableDiffusion
 from tpc_jax.convert.configs import schedule_config, unet_config, vae_config, vision_config
 from tpc_jax.convert.core import Conversion, Part
-from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.folders import CLIP
 from tpc_jax.convert.inputs import Inputs
+from tpc_jax.convert.ldm import take_network
 from tpc_jax.convert.read import Source
 from tpc_jax.convert.tables import ADAPTER, UNET, VAE, vision_tower
 from tpc_jax.errors import UserError
@@ -35,7 +37,8 @@ def describe_model(
     """Index the published files and describe the model they make.
 
     Args:
-        sd14: Folder of Stable Diffusion 1.4, with `unet/config.json`, `vae` and `scheduler`.
+        sd14: Stable Diffusion 1.4: its folder, with `unet/config.json`, `vae` and `scheduler`, or
+            the file of the whole model.
         clip: Folder of CLIP ViT-B/32.
         unet: DreamPose's denoiser, such as `unet_epoch_20.pth`.
         adapter: Its adapter, such as `adapter_20.pth`.
@@ -47,15 +50,14 @@ def describe_model(
         UserError: A file is missing, damaged or of another model.
     """
     inputs = Inputs()
+    base = StableDiffusion(inputs, "sd14", sd14)
     sources = {
         "unet": inputs.file("unet", unet),
         "adapter": inputs.file("adapter", adapter),
-        "image_encoder": inputs.source(clip, "clip", ".", TEXT_STEMS),
-        "vae": inputs.file("vae", vae)
-        if vae
-        else inputs.source(sd14, "sd14", "vae", NETWORK_STEMS),
+        "image_encoder": inputs.source(clip, "clip", ".", CLIP),
+        "vae": take_network(inputs.file("vae", vae), "vae") if vae else base.source("vae"),
     }
-    config = _config(inputs, sd14, clip, sources, image_size)
+    config = _config(inputs, base, clip, sources, image_size)
     rules = {
         "unet": UNET,
         "adapter": ADAPTER,
@@ -72,23 +74,21 @@ def describe_model(
     )
 
 
-def _config(inputs: Inputs, sd14: Path, clip: Path, sources, image_size) -> DreamPoseConfig:
-    def settings(root: Path, name: str, file: str):
-        return inputs.settings(root, name, root / file)
-
-    spatial = unet_config(settings(sd14, "sd14", "unet/config.json"))
-    autoencoder = vae_config(settings(sd14, "sd14", "vae/config.json"))
+def _config(
+    inputs: Inputs, base: StableDiffusion, clip: Path, sources, image_size
+) -> DreamPoseConfig:
+    spatial, autoencoder = unet_config(base.settings("unet")), vae_config(base.settings("vae"))
     # The published config may still tell of the denoiser that it was made from.
     channels = _shape(sources["unet"], "conv_in.weight", 4)[1]
     try:
         return DreamPoseConfig(
             vae=autoencoder,
             unet=dataclasses.replace(spatial, in_channels=channels),
-            image_encoder=vision_config(settings(clip, "clip", "config.json"), is_projected=False),
-            adapter=_adapter_config(sources["adapter"], autoencoder),
-            schedule=schedule_config(
-                settings(sd14, "sd14", "scheduler/scheduler_config.json"), "PNDMScheduler"
+            image_encoder=vision_config(
+                inputs.settings(clip, "clip", clip / "config.json"), is_projected=False
             ),
+            adapter=_adapter_config(sources["adapter"], autoencoder),
+            schedule=schedule_config(base.settings("scheduler"), "PNDMScheduler"),
             image_size=image_size,
             num_poses=(channels - autoencoder.latent_channels) // 2,
         )

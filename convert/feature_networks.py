@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tpc_jax.convert.core import Conversion, Part
 from tpc_jax.convert.open import open_source
+from tpc_jax.convert.recognise import refuse_foreign_tensors
 from tpc_jax.convert.rules import Kind, Rule, ignore, layer
 from tpc_jax.metrics.networks import FeatureNetwork, feature_network
 from tpc_jax.metrics.networks.store import NETWORK, stored_config
@@ -91,6 +92,8 @@ def describe_feature_network(
     if len(files) != len(tables):
         raise ValueError(f"{name} is published in {len(tables)} files, got {len(files)}")
     sources = [(open_source(path), rules) for path, rules in zip(files, tables, strict=True)]
+    for source, _ in sources:
+        refuse_foreign_tensors(source)
     return Conversion(
         config=stored_config(name, shrink),
         networks={NETWORK: feature_network(name, shrink)},

@@ -2,18 +2,34 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from tpc_jax.convert.read import damaged, reading
 from tpc_jax.errors import UserError
 
+
+class Names(NamedTuple):
+    """How the file of some weights may be called.
+
+    Attributes:
+        stems: Its names without endings.
+        published: What to download, for messages.
+    """
+
+    stems: tuple[str, ...]
+    published: str
+
+
 # Names that diffusers and transformers give to weights.
-NETWORK_STEMS = ("diffusion_pytorch_model", "diffusion_flax_model")
-TEXT_STEMS = ("model", "pytorch_model", "flax_model")
+NETWORK = Names(
+    ("diffusion_pytorch_model", "diffusion_flax_model"),
+    "diffusion_pytorch_model.safetensors or .bin",
+)
+CLIP = Names(("model", "pytorch_model", "flax_model"), "pytorch_model.bin or model.safetensors")
 
 # Best first: full precision before half, formats without code before pickles.
 _ENDINGS = (
@@ -24,23 +40,29 @@ _ENDINGS = (
 )
 
 
-def find_weights(folder: Path, stems: Iterable[str] = NETWORK_STEMS) -> Path:
+def find_weights(folder: Path, names: Names = NETWORK) -> Path:
     """Return the weight file of a folder, the best one where there are several.
 
     Args:
         folder: Folder of one network.
-        stems: Names that the file may have, without endings.
+        names: Names that the file may have.
 
     Raises:
         UserError: There is none.
     """
-    stems = tuple(stems)
-    for ending in _ENDINGS:
-        for stem in stems:
-            if (path := folder / (stem + ending)).is_file():
-                return path
-    names = " or ".join(f"{stem}{_ENDINGS[0]}" for stem in stems[:1]) + f" (also {_ENDINGS[2]})"
-    raise UserError(f"{folder}: no weights there; download {names} into it")
+    if (path := look_for_weights(folder, names)) is not None:
+        return path
+    if folder.is_file():
+        raise UserError(f"{folder}: a file; give a folder with {names.published} in it")
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder or file; download {names.published} there")
+    raise UserError(f"{folder}: no weights there; download {names.published} into it")
+
+
+def look_for_weights(folder: Path, names: Names = NETWORK) -> Path | None:
+    """Return the best weight file of a folder, or None."""
+    paths = (folder / (stem + ending) for ending in _ENDINGS for stem in names.stems)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

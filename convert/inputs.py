@@ -1,12 +1,12 @@
 """The files of one conversion: opened once, and named in the report by the options given."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from tpc_jax.convert.configs import Settings
-from tpc_jax.convert.folders import find_weights, read_settings
+from tpc_jax.convert.folders import NETWORK, Names, find_weights, read_settings
 from tpc_jax.convert.open import open_source
 from tpc_jax.convert.read import Source
+from tpc_jax.convert.recognise import refuse_foreign_tensors
 
 
 class Inputs:
@@ -26,14 +26,16 @@ class Inputs:
 
     def file(self, name: str, path: Path) -> Source:
         """Index one weight file."""
-        source = open_source(path)
-        for part in source.files:
-            self.note(path.parent, name, part)
-        return source
+        return self.weights(path.parent, name, path)
 
-    def source(self, root: Path, name: str, folder: str, stems: Sequence[str]) -> Source:
+    def source(self, root: Path, name: str, folder: str, names: Names = NETWORK) -> Source:
         """Index the weights in a folder."""
-        source = open_source(find_weights(root / folder, stems))
-        for path in source.files:
-            self.note(root, name, path)
+        return self.weights(root, name, find_weights(root / folder, names))
+
+    def weights(self, root: Path, name: str, path: Path) -> Source:
+        """Index a weight file, whose parts are remembered by their places under a folder."""
+        source = open_source(path)
+        refuse_foreign_tensors(source)
+        for part in source.files:
+            self.note(root, name, part)
         return source

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from tpc_jax.animators.magicanimate import EMPTY_PROMPT, MagicAnimateAnimator, MagicAnimateConfig
+from tpc_jax.convert.base import StableDiffusion, open_vae
 from tpc_jax.convert.configs import (
     Settings,
     check_positions,
@@ -18,18 +19,19 @@ from tpc_jax.convert.configs import (
     vae_config,
 )
 from tpc_jax.convert.core import Conversion, Part
-from tpc_jax.convert.folders import NETWORK_STEMS, TEXT_STEMS
+from tpc_jax.convert.folders import NETWORK, Names
 from tpc_jax.convert.inputs import Inputs
 from tpc_jax.convert.rules import ignore
 from tpc_jax.convert.tables import CONTROLNET, MOTION, TEXT, UNET, VAE, appearance_encoder
 from tpc_jax.errors import UserError
 from tpc_jax.model import params as P
-from tpc_jax.model.config import MotionConfig, TextConfig
+from tpc_jax.model.config import MotionConfig, TextConfig, VAEConfig
 from tpc_jax.model.params import Params
 from tpc_jax.model.text import TextEncoder, empty_prompt
 from tpc_jax.sampler.schedule import ScheduleConfig
 
 INFERENCE_CONFIGS = ("inference_config.json", "inference.yaml")
+_TEMPORAL = Names(("temporal_attention", *NETWORK.stems), "temporal_attention.ckpt")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
 
 # A file may hold the whole denoiser; the original then takes the motion modules out of it.
@@ -42,8 +44,9 @@ def describe_model(
     """Index the published files and describe the model they make.
 
     Args:
-        sd15: Folder of Stable Diffusion 1.5, with `unet`, `text_encoder` and `tokenizer`.
-        vae: Folder of the autoencoder.
+        sd15: Stable Diffusion 1.5: its folder, with `unet`, `text_encoder` and `tokenizer`, or
+            the file of the whole model.
+        vae: The autoencoder: its folder or its file.
         animate: Folder of MagicAnimate, with `appearance_encoder`, `densepose_controlnet` and
             `temporal_attention`.
         inference_config: The original's inference config; looked for in `animate` if left out,
@@ -53,21 +56,18 @@ def describe_model(
         UserError: A file is missing, damaged or of another model.
     """
     inputs = Inputs()
+    base = StableDiffusion(inputs, "sd15", sd15)
+    autoencoder, vae_settings = open_vae(inputs, vae)
     sources = {
-        "vae": inputs.source(vae, "vae", ".", NETWORK_STEMS),
-        "unet": inputs.source(sd15, "sd15", "unet", NETWORK_STEMS),
-        "text_encoder": inputs.source(sd15, "sd15", "text_encoder", TEXT_STEMS),
-        "appearance_encoder": inputs.source(
-            animate, "magicanimate", "appearance_encoder", NETWORK_STEMS
-        ),
-        "controlnet": inputs.source(animate, "magicanimate", "densepose_controlnet", NETWORK_STEMS),
+        "vae": autoencoder,
+        "unet": base.source("unet"),
+        "text_encoder": base.source("text_encoder"),
+        "appearance_encoder": inputs.source(animate, "magicanimate", "appearance_encoder"),
+        "controlnet": inputs.source(animate, "magicanimate", "densepose_controlnet"),
     }
-    motion = inputs.source(
-        animate, "magicanimate", "temporal_attention", ("temporal_attention", *NETWORK_STEMS)
-    )
-    text_folder = sd15 / "text_encoder"
-    text = text_config(inputs.settings(sd15, "sd15", text_folder / "config.json"))
-    config = _config(inputs, text, sd15, vae, animate, inference_config)
+    motion = inputs.source(animate, "magicanimate", "temporal_attention", _TEMPORAL)
+    text = text_config(base.settings("text_encoder"))
+    config = _config(inputs, text, base, vae_config(vae_settings), animate, inference_config)
     check_positions(config.unet, motion)
     rules = {
         "vae": VAE,
@@ -90,30 +90,28 @@ def describe_model(
 def _config(
     inputs: Inputs,
     text: TextConfig,
-    sd15: Path,
-    vae: Path,
+    base: StableDiffusion,
+    autoencoder: VAEConfig,
     animate: Path,
     inference_config: Path | None,
 ) -> MagicAnimateConfig:
-    def settings(root: Path, name: str, folder: str) -> Settings:
-        return inputs.settings(root, name, root / folder / "config.json")
+    def settings(folder: str) -> Settings:
+        return inputs.settings(animate, "magicanimate", animate / folder / "config.json")
 
-    spatial = settings(sd15, "sd15", "unet")
-    encoder = settings(animate, "magicanimate", "appearance_encoder")
+    spatial, encoder = base.settings("unet"), settings("appearance_encoder")
     motion, schedule = _video_settings(inputs, animate, inference_config, spatial)
-    autoencoder = vae_config(settings(vae, "vae", "."))
     side = spatial.get("sample_size", 64) * autoencoder.downscale
     config = MagicAnimateConfig(
         vae=autoencoder,
         unet=unet_config(spatial, motion=motion, norm_over_frames=True, reads="midup"),
-        controlnet=controlnet_config(settings(animate, "magicanimate", "densepose_controlnet")),
+        controlnet=controlnet_config(settings("densepose_controlnet")),
         appearance_encoder=unet_config(encoder, reads="midup"),
         text_encoder=text,
         context_tokens=text.max_tokens,
         schedule=schedule,
         image_size=(side, side),
     )
-    _check_agreement(config, text, sd15, animate)
+    _check_agreement(config, text, base, animate)
     return config
 
 
@@ -138,22 +136,26 @@ def _video_settings(
 
 
 def _check_agreement(
-    config: MagicAnimateConfig, text: TextConfig, sd15: Path, animate: Path
+    config: MagicAnimateConfig, text: TextConfig, base: StableDiffusion, animate: Path
 ) -> None:
     """Check that the networks fit each other."""
     unet = dataclasses.replace(config.unet, motion=None, norm_over_frames=False)
     if config.appearance_encoder != unet:
-        raise UserError(f"{animate / 'appearance_encoder'}: not of the layout of {sd15 / 'unet'}")
+        raise UserError(
+            f"{animate / 'appearance_encoder'}: not of the layout of {base.place('unet')}"
+        )
     if dataclasses.replace(config.controlnet.trunk, reads=unet.reads) != unet:
-        raise UserError(f"{animate / 'densepose_controlnet'}: not of the layout of {sd15 / 'unet'}")
+        raise UserError(
+            f"{animate / 'densepose_controlnet'}: not of the layout of {base.place('unet')}"
+        )
     if text.width != unet.cross_attention_dim:
         raise UserError(
-            f"{sd15}: text_encoder has {text.width} features per token where unet "
+            f"{base.path}: text_encoder has {text.width} features per token where unet "
             f"reads {unet.cross_attention_dim}; take both from one download"
         )
     if config.vae.latent_channels != unet.in_channels:
         raise UserError(
-            f"{sd15}: unet has {unet.in_channels} channels where the autoencoder has "
+            f"{base.path}: unet has {unet.in_channels} channels where the autoencoder has "
             f"{config.vae.latent_channels}"
         )
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tpc_jax.convert.flax_files import read_msgpack
+from tpc_jax.convert.formats import LEGACY_MAGIC, START, ZIP_MAGIC, refuse_foreign
 from tpc_jax.convert.read import Source, damaged, read_safetensors, reading
-from tpc_jax.convert.torch_files import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_zip
+from tpc_jax.convert.torch_files import read_legacy, read_zip
 from tpc_jax.errors import UserError
-
-_LFS_POINTER = b"version https://git-lfs"
 
 
 def open_source(path: Path) -> Source:
@@ -19,7 +18,7 @@ def open_source(path: Path) -> Source:
     The prefix `module.`, which parallel training leaves in front of every name, is taken off.
 
     Args:
-        path: A `.safetensors`, `.bin`, `.ckpt`, `.pt` or `.msgpack` file, or the
+        path: A `.safetensors`, `.bin`, `.ckpt`, `.pt`, `.pth` or `.msgpack` file, or the
             `.index.json` of a sharded one.
 
     Raises:
@@ -34,11 +33,8 @@ def open_source(path: Path) -> Source:
 
 def _reader(path: Path) -> Callable[[Path], Source]:
     with reading(path), path.open("rb") as file:
-        start = file.read(64)
-    if start.startswith(_LFS_POINTER):
-        raise UserError(
-            f"{path}: only a Git LFS pointer, not the weights; run `git lfs pull` or download it"
-        )
+        start = file.read(START)
+    refuse_foreign(path, start)
     if ".index." in path.name and path.suffix == ".json":
         return read_sharded
     if path.suffix == ".msgpack":
@@ -65,7 +61,7 @@ def read_sharded(path: Path) -> Source:
             raise ValueError("weight_map names an index")
     missing = [name for name in names if not (path.parent / name).is_file()]
     if missing:
-        raise UserError(f"{path}: {', '.join(missing)} missing beside it; download all parts")
+        raise UserError(f"{path}: {', '.join(missing[:20])} missing beside it; download all parts")
     parts = {name: _reader(path.parent / name)(path.parent / name) for name in names}
     held = {(key, name) for name, part in parts.items() for key in part.tensors}
     if wrong := sorted(held ^ set(places.items())):

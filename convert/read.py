@@ -21,13 +21,14 @@ DTYPES = {
     "F32": np.float32,
     "F16": np.float16,
     "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U8": np.uint8,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
+    **{f"I{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
     "BOOL": np.bool_,
 }
+# Known to the format, but not to us: packed or complex numbers.
+_UNREAD = ("F4", "F6_E2M3", "F6_E3M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "C64")
 _HEADER_LIMIT = 100_000_000  # bytes, as in the format's own reader
 
 
@@ -55,12 +56,14 @@ class Source:
         files: All files that belong to it.
         tensors: Its tensors by name.
         others: Names of entries that are no tensors, such as a step counter.
+        architecture: Which model the file says it is of, where it does.
     """
 
     path: Path
     files: tuple[Path, ...]
     tensors: Mapping[str, Tensor]
     others: tuple[str, ...] = ()
+    architecture: str | None = None
 
 
 def damaged(path: Path, why: object) -> UserError:
@@ -97,27 +100,34 @@ def read_safetensors(path: Path) -> Source:
     """Index a safetensors file.
 
     Raises:
-        UserError: The header is malformed, or the file has another length than it says.
+        UserError: The header is malformed, the file has another length than it says, or numbers
+            of a type that is not read.
     """
     malformed = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
     with reading(path, *malformed), path.open("rb") as file:
         size = path.stat().st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 0 < length <= min(size - 8, _HEADER_LIMIT):
-            raise ValueError(f"{size} bytes with a header of {length}")
+            raise ValueError(f"{size} bytes where its header alone would have {length}")
         header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
+        said = header.pop("__metadata__", None) or {}
+        architecture = said.get("modelspec.architecture")
         start = 8 + length
         spans = sorted(tuple(entry["data_offsets"]) for entry in header.values())
         ends = [0, *(end for _, end in spans)]
         if [begin for begin, _ in spans] != ends[:-1] or start + ends[-1] != size:
             raise ValueError(f"{size} bytes where the header tells of {start + ends[-1]}")
         tensors = {name: _stored(path, start, entry) for name, entry in header.items()}
-    return Source(path, (path,), tensors)
+    return Source(path, (path,), tensors, architecture=architecture and str(architecture))
 
 
 def _stored(path: Path, start: int, entry: Mapping) -> Tensor:
     shape = tuple(int(n) for n in entry["shape"])
+    if entry["dtype"] in _UNREAD:
+        raise UserError(
+            f"{path}: holds numbers of type {entry['dtype']}, which are not read; take the file "
+            "in float16 or float32"
+        )
     dtype = np.dtype(DTYPES[entry["dtype"]])
     begin, end = entry["data_offsets"]
     if end - begin != math.prod(shape) * dtype.itemsize:

@@ -1,4 +1,4 @@
-"""PyTorch's files (`.bin`, `.ckpt`, `.pt`), read without PyTorch and without running their code.
+"""PyTorch's files (`.bin`, `.ckpt`, `.pt`, `.pth`), read without PyTorch and without their code.
 
 Both containers are read: zip archives (PyTorch 1.6 and newer), whose checksums are verified, and
 the older sequence of pickles followed by the numbers. Files are mapped into memory: tensors may be
@@ -18,13 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tpc_jax.convert.formats import refuse_archive
 from tpc_jax.convert.read import Source, Tensor, damaged, reading
 from tpc_jax.convert.unpickle import MALFORMED, Refused, Storage, View, unpickle
 from tpc_jax.errors import UserError
-
-ZIP_MAGIC = b"PK\x03\x04"
-# The number 0x1950a86a20f9469cfc6c, pickled.
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 _PICKLE_LIMIT = 2**26  # bytes; names and shapes of 10,000 tensors are some 3 MB
 # Under which key trainers put the state dict, beside other things: Lightning, DeepSpeed.
@@ -92,9 +89,9 @@ def read_zip(path: Path) -> Source:
         UserError: The archive is malformed, or its pickle holds more than tensors.
     """
     with reading(path, *_MALFORMED), zipfile.ZipFile(path) as archive:
-        main = next((name for name in archive.namelist() if Path(name).name == "data.pkl"), None)
-        if main is None:
-            raise ValueError("no data.pkl in it")
+        names = archive.namelist()
+        refuse_archive(path, names)
+        main = next(name for name in names if Path(name).name == "data.pkl")
         root, mapped = main.removesuffix("data.pkl"), _Mapped(path)
         mapped.spans |= {
             info.filename.removeprefix(root): _span(mapped.bytes, info)
@@ -201,8 +198,7 @@ def _check_view(name: str, view: View, stored: int) -> None:
 def _read_view(mapped: _Mapped, view: View) -> np.ndarray:
     storage = view.storage
     start, _, _ = mapped.verified(f"data/{storage.key}")
-    numbers = np.frombuffer(mapped.bytes, storage.dtype, storage.size, start)
-    strides = [step * numbers.itemsize for step in view.strides]
-    return np.lib.stride_tricks.as_strided(
-        numbers[view.offset :], view.shape, strides, writeable=False
-    )
+    size = storage.dtype.itemsize
+    strides = [step * size for step in view.strides]
+    offset = start + view.offset * size
+    return np.ndarray(view.shape, storage.dtype, mapped.bytes, offset, strides)

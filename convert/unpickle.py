@@ -56,6 +56,12 @@ class Refused(Exception):
     """The pickle wants something that state dicts do not need."""
 
 
+class _Inert(NamedTuple):
+    """A name that stands for itself, whatever is done with it: nothing of it is imported or run."""
+
+    name: str
+
+
 class _Call(NamedTuple):
     """A function that pickles may call."""
 
@@ -87,6 +93,8 @@ def _dict(pairs: Any = ()) -> dict:
 
 def _key(key: Any) -> Any:
     # The hash of nested tuples takes a time exponential in their depth, and is not kept.
+    if isinstance(key, _Inert):
+        return key.name
     if key is not None and not isinstance(key, str | int | float | bytes):
         raise Refused(f"a {type(key).__name__} as a key")
     if isinstance(key, int) and key.bit_length() > 64:
@@ -101,6 +109,14 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_ignored: Any) -
     return View(storage, offset, _sizes(shape), _sizes(strides))
 
 
+def _view_of_bytes(storage: Any, *arguments: Any) -> View:
+    """Describe a tensor of a type that PyTorch stores as bytes."""
+    dtype = arguments[5]
+    if not (isinstance(storage, Storage) and isinstance(dtype, np.dtype)):
+        raise ValueError("a tensor without storage or type")
+    return _view(storage._replace(dtype=dtype, size=storage.size // dtype.itemsize), *arguments)
+
+
 def _sizes(numbers: Any) -> tuple[int, ...]:
     if len(numbers) > _MAX_AXES:
         raise ValueError(f"a tensor with {len(numbers)} axes")
@@ -109,16 +125,30 @@ def _sizes(numbers: Any) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+# What trainers store beside the state dict, as in Stable Diffusion's own .ckpt files.
+_BESIDE = (
+    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
+    ("lightning.pytorch.callbacks.model_checkpoint", "ModelCheckpoint"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("_codecs", "encode"),
+)
 _GLOBALS: dict[tuple[str, str], Any] = {
+    **{names: _Inert(".".join(names)) for names in _BESIDE},
     ("collections", "OrderedDict"): _Call(_dict),
     ("torch._utils", "_rebuild_tensor"): _Call(_view),
     ("torch._utils", "_rebuild_tensor_v2"): _Call(_view),
+    ("torch._utils", "_rebuild_tensor_v3"): _Call(_view_of_bytes),
     ("torch._utils", "_rebuild_parameter"): _Call(lambda data, *_ignored: data),
     ("torch", "Size"): _Call(_sizes),
     # Nothing in a set is the tensor of a name.
     ("builtins", "set"): _Call(lambda *_ignored: None),
     ("__builtin__", "set"): _Call(lambda *_ignored: None),
     **{("torch", name): np.dtype(kind) for name, kind in _STORAGES.items()},
+    ("torch.storage", "UntypedStorage"): np.dtype(np.uint8),
+    ("torch", "float8_e4m3fn"): np.dtype(ml_dtypes.float8_e4m3fn),
+    ("torch", "float8_e5m2"): np.dtype(ml_dtypes.float8_e5m2),
 }
 
 
@@ -195,6 +225,9 @@ class _Machine:
 
     def call(self, values: list[Any]) -> None:
         function, arguments = values
+        if isinstance(function, _Inert) and isinstance(arguments, tuple):
+            self.stack.append(function)
+            return
         if not (isinstance(function, _Call) and isinstance(arguments, tuple)):
             raise Refused("a call of another kind")
         if len(arguments) > _MAX_ARGUMENTS:
@@ -205,7 +238,7 @@ class _Machine:
 
     def drop_state(self, _state: list[Any]) -> None:
         """Ignore the attributes of a state dict, which are the versions of its modules."""
-        if not isinstance(self.stack[-1], dict):
+        if not isinstance(self.stack[-1], dict | _Inert):
             raise Refused("an object with a state")
 
     def open_storage(self, values: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """AnimateAnyone's files to a model that loads; what does not fit is refused by name."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -176,8 +177,8 @@ def test_all_faults_are_listed(download, networks):
 @pytest.mark.parametrize("file", [UNET, MOTION, REFERENCE, GUIDER, VISION, VAE])
 def test_missing_files(download, file):
     (download / file).unlink()
-    stem = {VISION: "model", VAE: "diffusion_pytorch_model"}.get(file, Path(file).stem)
-    with pytest.raises(UserError, match=f"no weights there; download {stem}"):
+    name = {VAE: "diffusion_pytorch_model.safetensors"}.get(file, Path(file).name)
+    with pytest.raises(UserError, match=f"no weights there; download {re.escape(name)}"):
         describe(download)
 
 

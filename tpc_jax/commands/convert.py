@@ -21,8 +21,9 @@ def magicanimate(
     """Convert MagicAnimate's published files into a folder for `tpc-jax animate --model`.
 
     Args:
-        sd15: Folder of Stable Diffusion 1.5 with unet, text_encoder and tokenizer.
-        vae: Folder of sd-vae-ft-mse.
+        sd15: Stable Diffusion 1.5: its folder with unet, text_encoder and tokenizer, or the file of
+            the whole model, such as v1-5-pruned-emaonly.safetensors.
+        vae: sd-vae-ft-mse: its folder, or a file such as vae-ft-mse-840000-ema-pruned.safetensors.
         magicanimate: Folder of MagicAnimate with appearance_encoder, densepose_controlnet and
             temporal_attention.
         out: Folder to make.
@@ -47,8 +48,9 @@ def animateanyone(
     """Convert AnimateAnyone's published files into a folder for `tpc-jax animate --model`.
 
     Args:
-        sd15: Folder of Stable Diffusion 1.5; only unet/config.json is read.
-        vae: Folder of sd-vae-ft-mse.
+        sd15: Stable Diffusion 1.5: its folder, of which only unet/config.json is read, or the file
+            of the whole model.
+        vae: sd-vae-ft-mse: its folder, or a file such as vae-ft-mse-840000-ema-pruned.safetensors.
         image_encoder: Folder of the image encoder of sd-image-variations.
         weights: Folder with denoising_unet.pth, motion_module.pth, reference_unet.pth and
             pose_guider.pth.
@@ -75,7 +77,8 @@ def dreampose(
     """Convert DreamPose's published files into a folder for `tpc-jax animate --model`.
 
     Args:
-        sd14: Folder of Stable Diffusion 1.4 with unet (its config), vae and scheduler.
+        sd14: Stable Diffusion 1.4: its folder with unet (its config), vae and scheduler, or the
+            file of the whole model, such as sd-v1-4.ckpt.
         clip: Folder of CLIP ViT-B/32.
         unet: The denoiser, such as unet_epoch_20.pth.
         adapter: The adapter, such as adapter_20.pth.

@@ -277,13 +277,12 @@ def read_keypoints(
     return keypoints
 
 
-def _read_coco(
-    path: str | Path, pictures: Pictures
-) -> tuple[Keypoints, tuple[int, int] | None]:
+def _read_coco(path: str | Path, pictures: Pictures) -> tuple[Keypoints, tuple[int, int] | None]:
     file = read_keypoint_file(path, pictures)
     return to_coco(file.points, file.layout), file.size
 
 
+def _draw_video(path: str | Path, file: KeypointFile) -> UInt8[np.ndarray, "frames height width 3"]:
     """Draw all people of a keypoint file."""
     if file.size is None:
         raise UserError(
@@ -291,9 +290,14 @@ def _read_coco(
             "the video and this file as its keypoints"
         )
     people = whole_body(file.points, file.layout)
-def _draw_video(
-    path: str | Path, file: KeypointFile
-) -> UInt8[np.ndarray, "frames height width 3"]:
+    count, (height, width) = file.points.shape[1], file.size
+    if (bytes_needed := 3 * count * height * width) > _MOST_BYTES:
+        raise UserError(
+            f"{path}: {count} frames of {width}x{height} pixels would take "
+            f"{bytes_needed / 1e9:.0f} GB of memory; state a smaller size or cut the clip"
+        )
+    frames = range(count)
+    return np.stack([draw_whole_body(frame_of(people, i), height, width) for i in frames])
 
 
 def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = None) -> Keypoints:

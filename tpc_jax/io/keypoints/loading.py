@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tpc_jax.errors import UserError
-from tpc_jax.io.keypoints.documents import KNOWN
 from tpc_jax.io.frame_folders import natural_order
+from tpc_jax.io.keypoints.documents import KNOWN
 
 JSON_SUFFIXES = (".json", ".jsonl")
 ARRAY_SUFFIXES = (".npz", ".npy")

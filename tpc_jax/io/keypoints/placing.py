@@ -6,9 +6,9 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tpc_jax.errors import UserError, warn
+from tpc_jax.io.frame_folders import natural_order
 from tpc_jax.io.images import IMAGE_SUFFIXES
 from tpc_jax.io.keypoints.documents import Document, Frame
-from tpc_jax.io.frame_folders import natural_order
 
 # Beyond this, numbers with more gaps than pictures are timestamps or ids.
 _LONGEST = 10_000

@@ -20,9 +20,9 @@ from jaxtyping import Bool, Float
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.io.frame_folders import natural_order
 from tpc_jax.io.images import IMAGE_SUFFIXES, read_image
 from tpc_jax.io.masks import read_mask_pictures
-from tpc_jax.io.frame_folders import natural_order
 from tpc_jax.pose.densepose import decode_parts
 from tpc_jax.pose.masks import divide_masks
 from tpc_jax.pose.reading import Motion, no_people

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 
 from tpc_jax.errors import UserError
-from tpc_jax.io.uv_files import read_uv
 from tpc_jax.io.frame_folders import natural_order
+from tpc_jax.io.uv_files import read_uv
 from tpc_jax.io.video import Video, read_video
 from tpc_jax.pose.masks import divide_masks, read_masks
 from tpc_jax.pose.reading import Motion, no_people, read_keypoints, read_motion

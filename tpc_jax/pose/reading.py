@@ -111,7 +111,7 @@ def read_reference(
     size = picture.shape[:2]
     part_map = None if parts is None else _read_parts(parts, image, size)
     if keypoints is not None:
-        people = _read_coco(keypoints, Pictures(size, num_frames=1))[0].select(np.s_[:, 0])
+        people = read_reference_keypoints(keypoints, size)
     elif part_map is not None:
         people = _people_from_parts(part_map[None])[0].select(np.s_[:, 0])
     else:
@@ -271,15 +271,8 @@ def read_keypoints(
     Raises:
         UserError: As for `read_keypoint_file`.
     """
-    keypoints, size = _read_coco(path, Pictures(size and (size[0], size[1]), num_frames))
-    if size is not None:
-        require_plausible(str(path), keypoints, size)
-    return keypoints
-
-
-def _read_coco(path: str | Path, pictures: Pictures) -> tuple[Keypoints, tuple[int, int] | None]:
-    file = read_keypoint_file(path, pictures)
-    return to_coco(file.points, file.layout), file.size
+    file = read_keypoint_file(path, Pictures(size and (size[0], size[1]), num_frames))
+    return to_coco(file.points, file.layout)
 
 
 def _draw_video(path: str | Path, file: KeypointFile) -> UInt8[np.ndarray, "frames height width 3"]:

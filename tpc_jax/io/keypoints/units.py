@@ -14,6 +14,8 @@ _FEWEST_PIXELS = 10
 _MOST_ODD = 0.05
 # Two shapes are one if they differ by rounding: in relation, and in pixels.
 _SAME_SHAPE, _ROUNDING = 0.01, 1.5
+# How far beyond the picture, in parts of its longer side, truncated people reach.
+_MARGIN = 0.05
 # Confidences of some detectors go a little below 0 or well beyond 1, but not all of them.
 _DEEPEST, _HIGHEST, _LOWEST = -0.05, 10.0, 1.5
 
@@ -60,7 +62,7 @@ def to_pixels(
         The points in pixels of the picture, and its size where it is known.
 
     Raises:
-        UserError: Unit or size of the picture cannot be known.
+        UserError: Unit or size of the picture cannot be known, or the points lie outside.
     """
     known = [one for one in stated if one is not None]
     target = pictures.size or (known[0] if known else None)
@@ -94,6 +96,7 @@ def to_pixels(
                 f"picture's {target[1]}x{target[0]}"
             )
     scaled[scaled[..., 2] == 0] = 0
+    _require_inside(path, scaled, target)
     return scaled, target
 
 
@@ -133,4 +136,19 @@ def _are_parts(path: Path, points: np.ndarray) -> bool:
     raise UserError(
         f"{path}: its points lie between {low:.3g} and {high:.3g}, so they are metres or another "
         "unit than pixels; give 2-D keypoints in pixels, or in parts of the picture from 0 to 1"
+    )
+
+
+def _require_inside(path: Path, points: np.ndarray, size: tuple[int, int] | None) -> None:
+    visible = points[points[..., 2] > 0][:, :2]
+    high = np.array(size[::-1] if size else (np.inf, np.inf), float) - 1
+    margin = _MARGIN * max(size) if size else 0.0
+    outside = ((visible < -margin) | (visible > high + margin)).any(axis=1).mean()
+    if outside <= 0.5:
+        return
+    (left, top), (right, bottom) = visible.min(axis=0), visible.max(axis=0)
+    of = f"the picture of {size[1]}x{size[0]} pixels" if size else "every picture"
+    raise UserError(
+        f"{path}: {outside:.0%} of its points lie outside {of} (x {left:.0f} to {right:.0f}, "
+        f"y {top:.0f} to {bottom:.0f}); give keypoints of this picture, in its pixels"
     )

@@ -212,7 +212,12 @@ def _matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 
     Phones record sideways and leave it; a scale common to all entries means nothing.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside data that PyAV does not know: the turn can be had, no mirroring
+        turn = round(frame.rotation / 90)
+        cosine, sine = (1, 0, -1, 0)[turn % 4], (0, 1, 0, -1)[turn % 4]
+        return cosine, -sine, sine, cosine
     if matrix is None:
         return 1, 0, 0, 1
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()

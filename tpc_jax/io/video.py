@@ -20,6 +20,7 @@ from tpc_jax.io.atomic import atomic_path, require_writable
 from tpc_jax.io.decoding import EXACT, Decoded, decode_video
 from tpc_jax.io.frame_folders import natural_order as natural_order
 from tpc_jax.io.frame_folders import read_folder
+from tpc_jax.io.images import is_still, read_image
 from tpc_jax.io.timing import Timing, as_fps, find_timing
 
 DEFAULT_FPS = Fraction(25)
@@ -61,8 +62,8 @@ def read_video(path: str | Path, fps: Fraction | float | int | None = None) -> V
     """Read every frame of a clip, and say what was assumed.
 
     Args:
-        path: A video file of any container FFmpeg knows, a GIF, a folder of pictures of one
-            size (taken in natural order of their names), or an `.npz` file with `frames`
+        path: A video file of any container FFmpeg knows, a GIF, a picture, a folder of pictures of
+            one size (taken in natural order of their names), or an `.npz` file with `frames`
             (uint8 `[frames, height, width, 3]`) and optionally `fps`.
         fps: Frame rate of a source that has none of its own; 25 by default, which is said.
 
@@ -82,6 +83,8 @@ def read_video(path: str | Path, fps: Fraction | float | int | None = None) -> V
     if path.suffix.lower() == ".npz":
         frames, own = _read_archive(path)
         return Video(frames, choose_fps(path, own, fps))
+    if is_still(path):
+        return Video(read_image(path)[None], choose_fps(path, None, fps))
     decoded = decode_video(path)
     rate = choose_fps(path, decoded.fps, fps)
     frames, timing = decoded.frames, spread(path, decoded, rate)

@@ -118,6 +118,8 @@ def _choose_stream(path: Path, container) -> av.VideoStream:
     if not streams:
         what = "only a cover picture, no" if container.streams.video else "no"
         raise UserError(f"{path}: holds {what} video stream; give a video of the motion")
+    if any(s.codec_context is None for s in streams):
+        raise UserError(f"{path}: is encoded by an unknown codec; re-encode it, for example to MP4")
     chosen = next((s for s in streams if s.disposition & Disposition.default), streams[0])
     if len(streams) > 1:
         warn(f"{path}: holds {len(streams)} videos; the {chosen.width}x{chosen.height} one is read")

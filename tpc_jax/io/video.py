@@ -1,6 +1,8 @@
 """Decode and encode frames: video files, GIFs, folders of pictures, NumPy archives."""
 
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from fractions import Fraction
@@ -30,8 +32,8 @@ _GIF_TICKS = 100
 _NEAR = 0.001
 # What NumPy raises on damaged archives.
 ARCHIVE_ERRORS = (
-    OSError, ValueError, TypeError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile,
-    zlib.error,
+    AttributeError, EOFError, KeyError, NotImplementedError, OSError, OverflowError, SyntaxError,
+    TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

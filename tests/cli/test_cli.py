@@ -229,8 +229,8 @@ def test_people_who_are_not_there_cannot_be_named(two_inputs, small_model, tmp_p
     line = [*line, "--out", str(tmp_path / "out")]
     fails([*line, "--person", "2"], capsys, "--person 2", "2 people")
     fails([*line, "--person", "0", "1"], capsys, "--person", "the reference has 1")
-    animate = ["animate", *line[1:], "--model", str(small_model), "--no-tpc"]
-    fails([*animate, "--person", "7"], capsys, "--person 7")
+    animate = ["animate", *line[1:-1], str(tmp_path / "out.mp4"), "--model", str(small_model)]
+    fails([*animate, "--no-tpc", "--person", "7"], capsys, "--person 7")
     assert list(tmp_path.iterdir()) == []
 
 

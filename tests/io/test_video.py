@@ -55,6 +55,7 @@ def test_gif_round_trip(tmp_path, clip):
     assert np.abs(read.frames.astype(int) - clip).mean() < 8
 
 
+@pytest.mark.filterwarnings("ignore::tpc_jax.errors.InputWarning")
 def test_folder_is_read_in_natural_order(tmp_path, clip):
     for index in range(7):
         cv2.imwrite(str(tmp_path / f"f{index + 5}.png"), clip[index][..., ::-1])
@@ -87,6 +88,20 @@ def test_sideways_recording_is_turned_upright(tmp_path, clip):
     assert frames.shape == (7, 64, 48, 3)
     difference = np.abs(frames.astype(int) - np.rot90(clip, 1, axes=(1, 2)))
     assert difference.mean() < 8
+
+
+@pytest.mark.filterwarnings("ignore::tpc_jax.errors.InputWarning")
+def test_a_picture_is_a_clip_of_one_frame_and_an_animated_one_of_several(tmp_path, clip):
+    cv2.imwrite(str(tmp_path / "a.png"), clip[0][..., ::-1])
+    np.testing.assert_array_equal(read_video(tmp_path / "a.png").frames, clip[:1])
+    with av.open(str(tmp_path / "b.apng"), "w") as container:
+        stream = container.add_stream("apng", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for rgb in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    (tmp_path / "b.apng").rename(tmp_path / "b.png")
+    np.testing.assert_array_equal(read_video(tmp_path / "b.png").frames, clip)
 
 
 def make_empty(path):

@@ -118,6 +118,8 @@ def _choose_stream(path: Path, container) -> av.VideoStream:
     if not streams:
         what = "only a cover picture, no" if container.streams.video else "no"
         raise UserError(f"{path}: holds {what} video stream; give a video of the motion")
+    if any(s.codec_context is None for s in streams):
+        raise UserError(f"{path}: is encoded by an unknown codec; re-encode it, for example to MP4")
     chosen = next((s for s in streams if s.disposition & Disposition.default), streams[0])
     if len(streams) > 1:
         warn(f"{path}: holds {len(streams)} videos; the {chosen.width}x{chosen.height} one is read")
@@ -212,7 +214,12 @@ def _matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 
     Phones record sideways and leave it; a scale common to all entries means nothing.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside data that PyAV does not know: the turn can be had, no mirroring
+        turn = round(frame.rotation / 90)
+        cosine, sine = (1, 0, -1, 0)[turn % 4], (0, 1, 0, -1)[turn % 4]
+        return cosine, -sine, sine, cosine
     if matrix is None:
         return 1, 0, 0, 1
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()

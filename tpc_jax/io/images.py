@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import atomic_path, require_writable
-from tpc_jax.io.picture_bytes import decode_picture
+from tpc_jax.io.picture_bytes import decode_picture, is_animated
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -58,6 +58,13 @@ def read_image(
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
     return over(pixels, background)
+
+
+def is_still(path: Path) -> bool:
+    """Tell a single picture from a video, by its suffix and its content."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    return not is_animated(read_bytes(path).tobytes())
 
 
 def over(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8, UInt16
 from tpc_jax.errors import UserError, warn
 from tpc_jax.io.decoding import decode_video
 from tpc_jax.io.frame_folders import read_folder
-from tpc_jax.io.images import IMAGE_SUFFIXES, read_bytes
+from tpc_jax.io.images import is_still, read_bytes
 from tpc_jax.io.mask_levels import masks_of_numbers, masks_of_pictures
 from tpc_jax.io.picture_bytes import decode_picture, is_lossy
 from tpc_jax.io.video import ARCHIVE_ERRORS, DEFAULT_FPS, spread
@@ -106,7 +106,7 @@ def _read(path: Path) -> Bool[np.ndarray, "*people frames height width"]:
         return masks_of_pictures(pictures, str(path), is_lossy=_any_lossy(list(path.iterdir())))
     if path.suffix.lower() in _ARRAY_SUFFIXES:
         return _from_array(path)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if is_still(path):
         return read_mask_pictures([path])
     decoded = decode_video(path, keep_alpha=True)
     timing = spread(path, decoded, decoded.fps or DEFAULT_FPS)

@@ -80,6 +80,12 @@ def is_lossy(encoded: UInt8[np.ndarray, " bytes"]) -> bool:
     return head.startswith(b"\xff\xd8") or (head[8:12] == b"WEBP" and b"VP8L" not in head)
 
 
+def is_animated(data: bytes) -> bool:
+    """Tell whether a PNG or WebP file holds several pictures."""
+    chunks = _png_chunks(data) if data.startswith(_PNG) else _riff_chunks(data)
+    return any(name in (b"acTL", b"ANIM") for name, _ in chunks)
+
+
 def _opencv(encoded: np.ndarray, mode: int) -> np.ndarray | None:
     if not encoded.size:
         return None

@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 
 from tpc_jax.errors import UserError
 from tpc_jax.io.frame_folders import natural_order
+from tpc_jax.io.video import ARCHIVE_ERRORS
 
 _SUFFIX = ".npy"
 
@@ -66,7 +67,7 @@ def render_uv(
 def _read(path: Path, rank: int) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except ARCHIVE_ERRORS as error:
         raise UserError(f"{path}: is no readable array; save it again by np.save") from error
     if array.ndim != rank or array.shape[-3] != 2 or 0 in array.shape:
         wanted = "(2, height, width)" if rank == 3 else "(frames, 2, height, width)"

@@ -1,6 +1,8 @@
 """Decode and encode frames: video files, GIFs, folders of pictures, NumPy archives."""
 
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from fractions import Fraction
@@ -19,6 +21,7 @@ from tpc_jax.errors import UserError, warn
 from tpc_jax.io.atomic import atomic_path, require_writable
 from tpc_jax.io.decoding import EXACT, Decoded, decode_video
 from tpc_jax.io.frame_folders import read_folder
+from tpc_jax.io.images import is_still, read_image
 from tpc_jax.io.timing import Timing, as_fps, find_timing
 
 DEFAULT_FPS = Fraction(25)
@@ -28,8 +31,8 @@ _GIF_TICKS = 100
 _NEAR = 0.001
 # What NumPy raises on damaged archives.
 ARCHIVE_ERRORS = (
-    OSError, ValueError, TypeError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile,
-    zlib.error,
+    AttributeError, EOFError, KeyError, NotImplementedError, OSError, OverflowError, SyntaxError,
+    TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -60,8 +63,8 @@ def read_video(path: str | Path, fps: Fraction | float | int | None = None) -> V
     """Read every frame of a clip, and say what was assumed.
 
     Args:
-        path: A video file of any container FFmpeg knows, a GIF, a folder of pictures of one
-            size (taken in natural order of their names), or an `.npz` file with `frames`
+        path: A video file of any container FFmpeg knows, a GIF, a picture, a folder of pictures of
+            one size (taken in natural order of their names), or an `.npz` file with `frames`
             (uint8 `[frames, height, width, 3]`) and optionally `fps`.
         fps: Frame rate of a source that has none of its own; 25 by default, which is said.
 
@@ -81,6 +84,8 @@ def read_video(path: str | Path, fps: Fraction | float | int | None = None) -> V
     if path.suffix.lower() == ".npz":
         frames, own = _read_archive(path)
         return Video(frames, choose_fps(path, own, fps))
+    if is_still(path):
+        return Video(read_image(path)[None], choose_fps(path, None, fps))
     decoded = decode_video(path)
     rate = choose_fps(path, decoded.fps, fps)
     frames, timing = decoded.frames, spread(path, decoded, rate)

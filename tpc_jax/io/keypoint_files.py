@@ -136,7 +136,9 @@ def _settle(path: Path, document: Document, pictures: Pictures) -> KeypointFile:
     is_flagged = any(person.is_flagged for people in frames for person in people)
     points[..., 2] = settle_confidences(path, points[..., 2], is_flagged=is_flagged)
     if not (points[..., 2] > 0).any():
-        raise UserError(f"{path}: holds no people with a visible point; annotate at least one")
+        raise UserError(
+            f"{path}: holds no people with a visible point; give keypoints of confidence above 0"
+        )
     points, size = to_pixels(path, points, stated, pictures.size)
     layout, points = body_only(layout, points)
     return KeypointFile(layout, points, size)

@@ -76,7 +76,10 @@ def whole(points):
 
 
 def split_whole(points):
-    full = whole(points)
+    return in_parts(whole(points))
+
+
+def in_parts(full):
     parts = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21}
     ends = np.cumsum(list(parts.values()))
     pieces = zip([*parts, "righthand_kpts"], np.split(full, ends), strict=True)
@@ -373,6 +376,25 @@ def test_points_go_by_the_names_that_the_file_gives(tmp_path):
     ):
         (tmp_path / "k.json").write_text(json.dumps(document))
         require_truth(read(tmp_path / "k.json"))
+
+
+def test_names_of_the_body_leave_hands_and_face_in_place(tmp_path):
+    full = whole(TRUTH[0])
+    person = in_parts(full) | {"image_id": 1, "category_id": 1}
+    category = {"id": 1, "name": "person", "keypoints": list(KEYPOINT_NAMES)}
+    (tmp_path / "k.json").write_text(
+        json.dumps({"categories": [category], "annotations": [person]})
+    )
+    file = read_keypoint_file(tmp_path / "k.json")
+    assert file.layout == "wholebody-133"
+    np.testing.assert_allclose(file.points[0, 0], full)
+
+
+def test_people_with_and_without_hands_stand_in_one_file(tmp_path):
+    people = [split_whole(TRUTH[0]), {"keypoints": flat(TRUTH[1])}, {"keypoints": flat(TRUTH[2])}]
+    (tmp_path / "k.json").write_text(json.dumps([{"image_id": 1, **person} for person in people]))
+    keypoints = read(tmp_path / "k.json", 1)
+    np.testing.assert_allclose(keypoints.xy[:, 0], TRUTH[:3, :, :2], atol=1e-3)
 
 
 def test_points_named_otherwise_are_refused_whatever_their_number(tmp_path):

@@ -27,7 +27,7 @@ from tpc_jax.io.keypoints.documents import (
     Person,
 )
 from tpc_jax.io.keypoints.loading import keypoint_files, load_document
-from tpc_jax.io.keypoints.people import body_only, read_person
+from tpc_jax.io.keypoints.people import body_only, read_person, whole_person
 from tpc_jax.io.keypoints.placing import Pictures, place_frames
 from tpc_jax.io.keypoints.units import settle_confidences, to_pixels
 
@@ -136,7 +136,9 @@ def _settle(path: Path, document: Document, pictures: Pictures) -> KeypointFile:
     is_flagged = any(person.is_flagged for people in frames for person in people)
     points[..., 2] = settle_confidences(path, points[..., 2], is_flagged=is_flagged)
     if not (points[..., 2] > 0).any():
-        raise UserError(f"{path}: holds no people with a visible point; annotate at least one")
+        raise UserError(
+            f"{path}: holds no people with a visible point; give keypoints of confidence above 0"
+        )
     points, size = to_pixels(path, points, stated, pictures)
     layout, points = body_only(layout, points)
     return KeypointFile(layout, points, size)
@@ -170,6 +172,9 @@ def _read_people(path: Path, document: Document) -> tuple[str, list[list[Person]
         reason = " ".join(odd[0].split())[:250]
         raise UserError(f"{path}: holds no people that can be read: {reason}")
     layout = layouts.most_common(1)[0][0]
+    if {layout, "coco-17", "wholebody-133"} <= set(layouts):  # some people without hands and face
+        layout = "wholebody-133"
+        found = [[(where, whole_person(person)) for where, person in people] for people in found]
     for where, person in (one for people in found for one in people):
         if person.layout != layout:
             odd.append(f"{where} is {person.layout} among {layout}")

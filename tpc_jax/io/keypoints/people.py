@@ -1,6 +1,6 @@
 """Read one person, whichever detector wrote it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,15 +68,25 @@ def read_person(value: Any, names: Sequence[str] | None = None, *, is_own: bool 
     is_flagged = order == "coco" and not any(key in value for key in _SCORES)
     if names and order != "mediapipe":
         order, points = "coco", _by_name(points, names)
-    layouts = LAYOUTS[order]
-    if len(points) not in layouts:
-        known = " or ".join(map(str, layouts))
+    points = points if is_own else _without_missing(points)
+    if len(points) not in LAYOUTS[order]:
+        known = " or ".join(map(str, LAYOUTS[order]))
         raise OddPerson(f"has {len(points)} points, expected {known}")
-    layout = layouts[len(points)]
-    if order == "openpose" and isinstance(value, dict):
-        parts = [_part(value.get(f"{k}_2d", value.get(k)), n) for k, n in _OPENPOSE.items()]
-        points = np.concatenate([points, *parts])
-    return Person(layout, points if is_own else _without_missing(points), is_flagged)
+    layout = LAYOUTS[order][len(points)]
+    if order == "openpose":
+        points = np.concatenate([points, *_beside(value, _OPENPOSE)])
+    elif layout == "coco-17" and isinstance(value, dict) and any(map(value.get, _WHOLE)):
+        layout = LAYOUTS["coco"][133]
+        points = np.concatenate([points, *_beside(value, _WHOLE)])
+    return Person(layout, points, is_flagged)
+
+
+def whole_person(person: Person) -> Person:
+    """Return a person of COCO-17 with feet, hands and face that are missing, others as they are."""
+    if person.layout != "coco-17":
+        return person
+    points = np.concatenate([person.points, np.zeros((sum(_WHOLE.values()), 3))])
+    return person._replace(layout="wholebody-133", points=points)
 
 
 def body_only(layout: str, points: np.ndarray) -> tuple[str, np.ndarray]:
@@ -123,11 +133,7 @@ def _keypoints(value: dict[str, Any]) -> np.ndarray:
     elif scores is not None:
         points = _scored(_numbers(keypoints), _numbers(scores), value.get("labels"))
     else:
-        points = _triples(keypoints, LAYOUTS["coco"])
-        parts = {key: count for key, count in _WHOLE.items() if value.get(key)}
-        if len(points) == 17 and parts:
-            points = np.concatenate([points, *(_part(value.get(k), n) for k, n in _WHOLE.items())])
-        return points
+        return _triples(keypoints, LAYOUTS["coco"])
     points[:, 2] = np.clip(np.nan_to_num(points[:, 2]), 0, 1)
     return points
 
@@ -165,16 +171,19 @@ def _triples(value: Any, layouts: dict[int, str]) -> np.ndarray:
     return flat.reshape(-1, 3)
 
 
-def _part(value: Any, count: int) -> np.ndarray:
+def _beside(value: Any, parts: Mapping[str, int]) -> list[np.ndarray]:
     """Return hands, face or feet; zeros where they are missing or of another number."""
-    try:
-        points = _numbers(value).reshape(-1, 3)
-    except ValueError:
-        points = np.zeros((0, 3))
-    part = np.zeros((count, 3))
-    if len(points) in (count, count - 2):  # faces may lack the pupils
-        part[: len(points)] = points
-    return part
+    found = []
+    for key, count in parts.items():
+        part = np.zeros((count, 3))
+        try:
+            points = _numbers(value.get(f"{key}_2d", value.get(key))).reshape(-1, 3)
+        except ValueError:
+            points = part[:0]
+        if len(points) in (count, count - 2):  # faces may lack the pupils
+            part[: len(points)] = _without_missing(points)
+        found.append(part)
+    return found
 
 
 def _landmarks(value: Any) -> np.ndarray:

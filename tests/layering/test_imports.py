@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOW = (
-    *("io", "pose", "procrustes", "warp", "propagation", "calibration"),
+    *("io", "pose", "detect", "procrustes", "warp", "propagation", "calibration"),
     *("refinement", "calibrated_clip"),
     *("conditioning", "model", "sampler"),
 )
@@ -33,9 +33,10 @@ PACKAGE_ROOT = "animation"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
     "cv2": (
-        *("io", "pose", "refinement", "conditioning", "report"),
+        *("io", "pose", "detect", "refinement", "conditioning", "report"),
         *("studies.people", "studies.datasets", "studies.evaluation", "studies"),
     ),
+    "ai_edge_litert": ("detect",),
     "flax": ("model", "animators", "metrics", "studies.training"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
     **dict.fromkeys(("convert", "scripts", "tests"), ()),

@@ -36,10 +36,10 @@ HOMES = {
         *("io", "pose", "detect", "refinement", "conditioning", "report"),
         *("studies.people", "studies.datasets", "studies.evaluation", "studies"),
     ),
-    "ai_edge_litert": ("detect",),
+    **dict.fromkeys(("ai_edge_litert", "onnxruntime"), ("detect",)),
     "flax": ("model", "animators", "metrics", "studies.training"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
-    **dict.fromkeys(("convert", "scripts", "tests"), ()),
+    **dict.fromkeys(("onnx", "convert", "scripts", "tests"), ()),
 }
 
 

@@ -48,7 +48,7 @@ class TFLiteNetwork:
             with _quiet():
                 # The interpreter reads the bytes where they are, so it keeps them.
                 self._runtime = Interpreter(
-                    model_content=data, num_threads=num_threads or _num_cpus()
+                    model_content=data, num_threads=num_threads or num_cpus()
                 )
                 self._runtime.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -67,7 +67,8 @@ class TFLiteNetwork:
         return [self._runtime.get_tensor(index) for index in self._outputs]
 
 
-def _num_cpus() -> int:
+def num_cpus() -> int:
+    """Return how many CPUs the process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,6 +1,7 @@
 """Run a network of an `.onnx` file that looks at one picture, on the CPU."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -9,6 +10,8 @@ from tpc_jax.detect.tflite import num_cpus
 from tpc_jax.errors import UserError
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+# Least and greatest side of a picture in pixels.
+_SIDES = (32, 4096)
 # What else is found under a name that ends in `.onnx`, by its first bytes.
 _OTHERS = {
     b"PK": "is a zip or a PyTorch file; give the .onnx file itself",
@@ -41,18 +44,18 @@ class OnnxNetwork:
                 no network of one picture.
         """
         self.name = str(path)
-        self._session = _open(Path(path), num_threads or num_cpus())
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type not in _FLOATS or not _is_picture(inputs[0].shape):
-            taken = " and ".join(f"{x.type} {x.shape}" for x in inputs)
+        self._session, inputs = _open(Path(path), num_threads or num_cpus())
+        self._input, kind, shape = inputs[0] if len(inputs) == 1 else ("", "", [])
+        if kind not in _FLOATS or not _is_picture(shape):
+            taken = " and ".join(f"{kind} {shape}" for _, kind, shape in inputs)
             raise UserError(
                 f"{path}: takes {taken}, not one picture of [1, 3, height, width]; give YOLOX or "
                 "RTMPose as they are published"
             )
-        self._input, self._dtype = inputs[0].name, _FLOATS[inputs[0].type]
+        self._dtype = _FLOATS[kind]
         height, width = (
             length if isinstance(length, int) else usual
-            for length, usual in zip(inputs[0].shape[2:], default, strict=True)
+            for length, usual in zip(shape[2:], default, strict=True)
         )
         self.size: tuple[int, int] = (height, width)
         outputs = self(np.zeros((1, 3, height, width), np.float32))
@@ -70,8 +73,8 @@ class OnnxNetwork:
             raise UserError(
                 f"{self.name}: cannot be run ({_reason(error)}); download it again"
             ) from error
-        if not all(isinstance(y, np.ndarray) and np.isfinite(y).all() for y in outputs):
-            raise UserError(f"{self.name}: gives values that are not finite; download it again")
+        if not all(map(_is_finite, outputs)):
+            raise UserError(f"{self.name}: gives no finite numbers; download it again")
         return [np.asarray(y, np.float32) for y in outputs]
 
     def unlike(self, expected: str) -> UserError:
@@ -80,7 +83,8 @@ class OnnxNetwork:
         return UserError(f"{self.name}: takes {[1, 3, *self.size]} and gives {gives}; {expected}")
 
 
-def _open(path: Path, num_threads: int):
+def _open(path: Path, num_threads: int) -> tuple[Any, list[tuple[str, str, list]]]:
+    """Return a session, and name, type and shape of what it takes."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -94,7 +98,10 @@ def _open(path: Path, num_threads: int):
     options.log_severity_level = 4  # what goes wrong is raised, too
     try:
         # By path, for large networks keep their weights in a file beside it.
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
+        return session, [(x.name, x.type, x.shape) for x in session.get_inputs()]
     except Exception as error:  # its errors share no other base
         raise UserError(
             f"{path}: is no readable ONNX network ({_reason(error)}); download it again"
@@ -119,13 +126,19 @@ def _require_onnx(path: Path) -> None:
 
 def _is_picture(shape: list) -> bool:
     """Tell whether a shape is (1, 3, height, width), where open lengths are no numbers."""
-    expected = (1, 3, None, None)
+    expected = ((1, 1), (3, 3), _SIDES, _SIDES)
     return len(shape) == 4 and all(
-        not isinstance(length, int) or want is None or length == want
-        for length, want in zip(shape, expected, strict=True)
+        not isinstance(length, int) or least <= length <= most
+        for length, (least, most) in zip(shape, expected, strict=True)
     )
+
+
+def _is_finite(output: Any) -> bool:
+    is_number = isinstance(output, np.ndarray) and output.dtype.kind in "biuf"
+    return is_number and bool(np.isfinite(output).all())
 
 
 def _reason(error: Exception) -> str:
     """Return the last part of a message of the runtime, on one line."""
-    return str(error).strip().splitlines()[-1].rsplit("failed:", 1)[-1].strip()[:200]
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    return lines[-1].rsplit("failed:", 1)[-1].strip()[:200]

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOW = (
-    *("io", "pose", "procrustes", "warp", "propagation", "calibration"),
+    *("io", "pose", "detect", "procrustes", "warp", "propagation", "calibration"),
     *("refinement", "calibrated_clip"),
     *("conditioning", "model", "sampler"),
 )
@@ -33,12 +33,13 @@ PACKAGE_ROOT = "animation"
 # The only stages that may import a heavy library; torch and the other oracles serve tests only.
 HOMES = {
     "cv2": (
-        *("io", "pose", "refinement", "conditioning", "report"),
+        *("io", "pose", "detect", "refinement", "conditioning", "report"),
         *("studies.people", "studies.datasets", "studies.evaluation", "studies"),
     ),
+    **dict.fromkeys(("ai_edge_litert", "onnxruntime"), ("detect",)),
     "flax": ("model", "animators", "metrics", "studies.training"),
     **dict.fromkeys(("torch", "diffusers", "transformers", "skimage", "chex", "pytest"), ()),
-    **dict.fromkeys(("convert", "scripts", "tests"), ()),
+    **dict.fromkeys(("onnx", "convert", "scripts", "tests"), ()),
 }
 
 

@@ -1,0 +1,1 @@
+"""Find people in pictures and videos: keypoints, landmarks, masks, and how sure they are."""

@@ -9,26 +9,37 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.detect.blazepose import BlazePose
+from tpc_jax.detect.following import Track, colours_of, is_somebody_else, start
 from tpc_jax.detect.people import (
+    LEAST_SURE,
     PRESENT,
     Look,
     Person,
-    are_alike,
     describe,
     detect_regions,
     drop_doubles,
-    examine_all,
+    examine,
     search,
+    settle,
 )
 from tpc_jax.detect.regions import Picture, Region, whole_picture
 from tpc_jax.pose.matching import reorder, select_people, track_people
 
-# The detector looks for newcomers once in so many frames, more often while somebody is lost.
-_DETECT_EVERY, _DETECT_LOST_EVERY = 12, 4
+# The detector looks for newcomers once in so many frames: usually, and where fewer people are seen
+# than before.
+_INTERVAL, _FEWER_INTERVAL = 12, 4
 # Somebody who is lost is looked for where they were last seen for so many frames.
-_MISSED_FOR = 25
+_LOST_FOR = 25
 # Once in so many frames an empty scene is searched for people who are turned or small.
 _SEARCH_EVERY = 50
+# Least score of the detector for somebody who is then examined.
+_NEWCOMER = 0.25
+# Parts of the region's side within which somebody who was lost is recovered where they should be,
+# or is taken for found again by the detector.
+_RECOVERED, _FOUND = 0.1, 0.25
+# Views differ from frame to frame by this part of their range, so that they never repeat; beside
+# the whole picture they show this part of its short side.
+_GOLDEN, _PART = (5**0.5 - 1) / 2, 0.9
 # What a clip has of every person of a frame beside keypoints and mask.
 _ROWS = ("landmarks", "conf", "sureness", "steadiness")
 _NO_MASK = np.zeros((0, 0), bool)
@@ -112,51 +123,95 @@ class _Followed:
     def __init__(self, model: BlazePose, is_turned: bool) -> None:
         self._model = model
         self._is_turned = is_turned
-        self._looks: list[Look] = []
-        self._missed: list[tuple[Region, int]] = []
+        self._tracks: list[Track] = []
+        self._most = 0
         self._frame = 0
 
     def step(self, picture: Picture) -> list[Look]:
         """Return the people of the next frame."""
-        before = self._looks
-        looks = [self._follow(picture, look) for look in before]
-        lost = [b.landmarks.region for b, now in zip(before, looks, strict=True) if now is None]
-        looks = drop_doubles(picture, [look for look in looks if look is not None])
-        self._missed += [(region, self._frame) for region in lost]
-        self._missed = [x for x in self._missed if self._frame - x[1] < _MISSED_FOR]
-        every = _DETECT_LOST_EVERY if self._missed else _DETECT_EVERY
-        if not looks and self._frame % _SEARCH_EVERY == 0:
-            looks = search(self._model, picture, is_turned=self._is_turned)
-        elif not looks or self._frame % every == 0:
-            looks = self._detect(picture, looks)
-        self._missed = [x for x in self._missed if not any(_covers(look, x[0]) for look in looks)]
-        self._looks = looks
+        self._follow(picture)
+        if not self._seen and self._frame % _SEARCH_EVERY == 0:
+            found = search(self._model, picture, is_turned=self._is_turned)
+            self._tracks = [start(picture, look) for look in found]
+        elif self._frame % self._interval() == 0:
+            self._detect(picture)
+        self._most = max(self._most, len(self._seen))
         self._frame += 1
-        return looks
+        return [track.look for track in self._seen]
 
-    def _follow(self, picture: Picture, look: Look) -> Look | None:
-        """Look at somebody again; None if they are not where they were going."""
-        landmarks = self._model.landmarks(picture, look.landmarks.next_region)
-        if landmarks.score < PRESENT:
-            return None
-        return look._replace(landmarks=landmarks)
+    @property
+    def _seen(self) -> list[Track]:
+        """Those who are seen now."""
+        return [track for track in self._tracks if not track.missed]
 
-    def _detect(self, picture: Picture, looks: list[Look]) -> list[Look]:
-        """Add those whom the detector finds; where it contradicts, everybody is examined anew."""
-        views = [whole_picture(picture.size), *(region for region, _ in self._missed)]
-        found = detect_regions(self._model, picture, views)
-        known = [look.landmarks.next_region for look in looks]
-        if all(any(are_alike(region, other) for other in known) for region in found):
-            return looks
-        examined = examine_all(self._model, picture, [*known, *found])
-        # Whoever was followed is not given up for looking unsure in one frame.
-        return drop_doubles(picture, [*examined, *looks])
+    def _interval(self) -> int:
+        """Return how many frames may pass without the detector."""
+        if not self._seen:
+            return 1
+        return _FEWER_INTERVAL if len(self._seen) < self._most else _INTERVAL
+
+    def _follow(self, picture: Picture) -> None:
+        """Look where everybody should be; of two who are found in one place, the nearer stays."""
+        found: list[tuple[float, Track, Track]] = []
+        for track in self._tracks:
+            landmarks = self._model.landmarks(picture, track.expected)
+            surprise = track.surprise(landmarks.next_region)
+            if landmarks.score < PRESENT or (track.missed and surprise > _RECOVERED):
+                continue
+            colours = colours_of(picture, landmarks)
+            if not is_somebody_else(colours, track, self._tracks):
+                now = track.seen(track.look._replace(landmarks=landmarks), colours)
+                found.append((surprise, track, now))
+        found.sort(key=lambda x: x[0])
+        kept = self._without_doubles(picture, [now for _, _, now in found])
+        successors = {id(track): now for _, track, now in found if any(now is x for x in kept)}
+        self._tracks = [
+            successors.get(id(track), track._replace(missed=track.missed + 1))
+            for track in self._tracks
+            if id(track) in successors or track.missed < _LOST_FOR
+        ]
+
+    def _detect(self, picture: Picture) -> None:
+        """Add newcomers; where one contradicts somebody who was followed, the surer one stays."""
+        seen, lost = self._seen, [track for track in self._tracks if track.missed]
+        views = [whole_picture(picture.size), _other_view(picture.size, self._frame)]
+        views += [track.expected for track in lost]
+        found = detect_regions(self._model, picture, views, _NEWCOMER)
+        known = [track.look.landmarks.next_region for track in seen]
+        regions = settle(self._model, picture, found, known)
+        looks = [examine(self._model, picture, region) for region in regions]
+        new = [start(picture, look) for look in looks if look.sureness >= LEAST_SURE]
+        tracks = self._without_doubles(picture, [*seen, *new])
+        if len(tracks) < len(seen) + len(new):
+            seen = [
+                track._replace(look=examine(self._model, picture, track.look.landmarks.region))
+                for track in seen
+            ]
+            surest = sorted([*seen, *new], key=lambda track: -track.look.sureness)
+            tracks = self._without_doubles(picture, surest)
+        for track in tracks:
+            # Whoever is found again is no longer looked for.
+            same = [x for x in lost if x.surprise(track.look.landmarks.region) < _FOUND]
+            if same and any(track is x for x in new):
+                likest = max(same, key=lambda x: float(x.colours @ track.colours))
+                lost = [x for x in lost if x is not likest]
+        self._tracks = [*tracks, *lost]
+
+    def _without_doubles(self, picture: Picture, tracks: list[Track]) -> list[Track]:
+        kept = [id(look) for look in drop_doubles(picture, [track.look for track in tracks])]
+        return [track for track in tracks if id(track.look) in kept]
 
 
-def _covers(look: Look, region: Region) -> bool:
-    """Tell whether somebody is about where somebody was lost."""
-    distance = look.landmarks.region.centre - region.centre
-    return bool(np.hypot(*distance) < region.side / 4)
+def _other_view(size: tuple[int, int], frame: int) -> Region:
+    """Return a turned view of a part of the picture, another one for every frame.
+
+    In another view the detector errs on other people.
+    """
+    length = np.array(size[::-1])
+    side = _PART * length.min()
+    corner = (length - side) * ((frame * np.array([_GOLDEN, _GOLDEN**2])) % 1)
+    turn = 2 * np.pi * ((frame * _GOLDEN) % 1)
+    return Region(corner + (side - 1) / 2, float(side), float(turn))
 
 
 def collect(people: Iterable[list[Person]], size: tuple[int, int]) -> DetectedClip:

@@ -15,6 +15,9 @@ from tpc_jax.detect.regions import Picture, Region
 _VELOCITY_GAIN, _COLOUR_GAIN, _CLEAR = 0.3, 0.05, 0.95
 # Colours are counted on a crop of so many pixels, in so many levels per channel.
 _CROP, _LEVELS = 64, 4
+# Somebody is found again within this part of the region's side of where they should be, or with so
+# similar colours.
+_NEAR, _ALIKE = 0.25, 0.6
 # Similarity by which somebody else must be more like what is seen.
 _MORE_LIKE = 0.1
 
@@ -26,12 +29,14 @@ class Track(NamedTuple):
         look: The last look.
         colours: What the person looks like, see `colours_of`.
         velocity: Pixels per frame.
+        number: Who it is.
         missed: Frames since the last look.
     """
 
     look: Look
     colours: Float[np.ndarray, " bins"]
     velocity: Float[np.ndarray, " 2"]
+    number: int
     missed: int = 0
 
     @property
@@ -46,7 +51,8 @@ class Track(NamedTuple):
             return self._replace(look=look, missed=0)
         moved = look.landmarks.next_region.centre - self.look.landmarks.next_region.centre
         velocity = self.velocity + _VELOCITY_GAIN * (moved / (1 + self.missed) - self.velocity)
-        return Track(look, self.colours + _COLOUR_GAIN * (colours - self.colours), velocity)
+        colours = self.colours + _COLOUR_GAIN * (colours - self.colours)
+        return Track(look, colours, velocity, self.number)
 
     def surprise(self, region: Region) -> float:
         """Return how far a region is from where the person should be, in sides of it."""
@@ -54,9 +60,24 @@ class Track(NamedTuple):
         return float(np.hypot(*(region.centre - expected.centre)) / expected.side)
 
 
-def start(picture: Picture, look: Look) -> Track:
-    """Begin to follow somebody."""
-    return Track(look, colours_of(picture, look.landmarks), np.zeros(2))
+def start(picture: Picture, look: Look, lost: list[Track], num_known: int) -> Track:
+    """Begin to follow somebody, who may be known.
+
+    Args:
+        picture: The picture.
+        look: The person.
+        lost: Known people who are not seen now.
+        num_known: How many people are known.
+
+    Returns:
+        A track with the number of the lost person nearby, or else of the one who looks most alike;
+        a new number if there is none. If only one person is known, it is always that one.
+    """
+    colours = colours_of(picture, look.landmarks)
+    near = [track for track in lost if track.surprise(look.landmarks.region) < _NEAR]
+    known = near or [x for x in lost if num_known == 1 or float(x.colours @ colours) > _ALIKE]
+    likest = max(known, key=lambda track: float(track.colours @ colours), default=None)
+    return Track(look, colours, np.zeros(2), num_known if likest is None else likest.number)
 
 
 def is_somebody_else(

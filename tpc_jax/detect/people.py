@@ -53,6 +53,7 @@ class Person(NamedTuple):
         steadiness: Whether a keypoint is found in the same place when the person is looked at again
             turned, scaled and mirrored, in [0, 1]; legs that are crossed are often not.
         region: The square in which the person is upright.
+        number: Who it is in a video.
     """
 
     keypoints: Keypoints
@@ -63,6 +64,7 @@ class Person(NamedTuple):
     sureness: float
     steadiness: Float[np.ndarray, " 17"]
     region: Region
+    number: int = 0
 
 
 class Look(NamedTuple):

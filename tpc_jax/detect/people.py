@@ -6,7 +6,7 @@ crops that are turned, scaled and mirrored a little: what is really there is fou
 every time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ _NEAR, _ALIKE, _SAME_SIZE = 0.12, np.deg2rad(25), 1.5
 # Of two people who share more than this part of the smaller one's mask, one is a mistake.
 _SHARED = 0.6
 # Least sureness of somebody who is reported; what is found in clouds and stones is below.
-_LEAST_SURE = 0.5
+LEAST_SURE = 0.5
 _COARSE = 128
 
 
@@ -53,6 +53,7 @@ class Person(NamedTuple):
         steadiness: Whether a keypoint is found in the same place when the person is looked at again
             turned, scaled and mirrored, in [0, 1]; legs that are crossed are often not.
         region: The square in which the person is upright.
+        number: Who it is in a video.
     """
 
     keypoints: Keypoints
@@ -63,6 +64,7 @@ class Person(NamedTuple):
     sureness: float
     steadiness: Float[np.ndarray, " 17"]
     region: Region
+    number: int = 0
 
 
 class Look(NamedTuple):
@@ -197,29 +199,48 @@ def examine_all(model: BlazePose, picture: Picture, regions: list[Region]) -> li
     Returns:
         Looks at people who are there, the surest first.
     """
+    looks = [examine(model, picture, region) for region in settle(model, picture, regions)]
+    looks = [look for look in looks if look.sureness >= LEAST_SURE]
+    return drop_doubles(picture, sorted(looks, key=lambda look: -look.sureness))
+
+
+def settle(
+    model: BlazePose, picture: Picture, regions: list[Region], known: Sequence[Region] = ()
+) -> list[Region]:
+    """Move regions to where the landmarks say that they belong.
+
+    Args:
+        model: The networks.
+        picture: The picture.
+        regions: Where people may be, upright; the likeliest first.
+        known: Regions of people who are known already.
+
+    Returns:
+        One region for everybody who is there and not known.
+    """
     settled: list[Region] = []
-    for start in _distinct(regions):
-        landmarks = model.landmarks(picture, start)
+    for region in _distinct(regions, known):
+        landmarks = model.landmarks(picture, region)
         if landmarks.score >= PRESENT:
             landmarks = model.landmarks(picture, landmarks.next_region)
         if landmarks.score >= PRESENT:
             settled.append(landmarks.next_region)
-    looks = [examine(model, picture, region) for region in _distinct(settled)]
-    looks = [look for look in looks if look.sureness >= _LEAST_SURE]
-    return drop_doubles(picture, sorted(looks, key=lambda look: -look.sureness))
+    return _distinct(settled, known)
 
 
-def detect_regions(model: BlazePose, picture: Picture, views: Iterable[Region]) -> list[Region]:
+def detect_regions(
+    model: BlazePose, picture: Picture, views: Iterable[Region], threshold: float = 0.5
+) -> list[Region]:
     """Return where the detector finds people in views of a picture, the surest first."""
-    found = [detection for view in views for detection in model.detect(picture, view)]
+    found = [each for view in views for each in model.detect(picture, view, threshold)]
     return [detection.region for detection in sorted(found, key=lambda x: -x.score)]
 
 
-def _distinct(regions: list[Region]) -> list[Region]:
-    """Leave out regions that are like one before them."""
+def _distinct(regions: Sequence[Region], known: Sequence[Region] = ()) -> list[Region]:
+    """Leave out regions that are like a known one or one before them."""
     kept: list[Region] = []
     for region in regions:
-        if not any(are_alike(region, other) for other in kept):
+        if not any(are_alike(region, other) for other in (*known, *kept)):
             kept.append(region)
     return kept
 

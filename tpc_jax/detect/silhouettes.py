@@ -20,6 +20,8 @@ _RADIUS = 4
 _NOISE = 1e-3
 # Regions longer than this many pixels are filtered at twice the resolution.
 _LARGE = 1024
+# Pieces of a mask below this part of the largest one are specks.
+_SPECK = 0.01
 # Logits beyond this are certain; what is surely outside bounds the work.
 _CERTAIN = 12.0
 _OUTSIDE = 0.02
@@ -56,15 +58,26 @@ def silhouette(
 def keep_apart(
     likely: Sequence[Float[np.ndarray, "height width"]],
 ) -> list[Bool[np.ndarray, "height width"]]:
-    """Give every pixel to the person who is likeliest there, if more likely than not."""
+    """Give every pixel to the person who is likeliest there, if more likely than not.
+
+    Specks apart from the largest piece of a mask are left out.
+    """
     if not likely:
         return []
     most = np.maximum.reduce(list(likely))
     masks, free = [], most > 0.5
     for each in likely:
-        masks.append(free & (each == most))
-        free &= ~masks[-1]
+        mine = free & (each == most)
+        free &= ~mine
+        masks.append(_without_specks(mine))
     return masks
+
+
+def _without_specks(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0
+    return mask & (areas > _SPECK * areas.max())[pieces]
 
 
 def _box(

@@ -9,28 +9,43 @@ from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.detect.blazepose import BlazePose
+from tpc_jax.detect.following import Track, colours_of, is_somebody_else, start
 from tpc_jax.detect.people import (
+    LEAST_SURE,
     PRESENT,
     Look,
     Person,
-    are_alike,
     describe,
     detect_regions,
     drop_doubles,
-    examine_all,
+    examine,
     search,
+    settle,
 )
 from tpc_jax.detect.regions import Picture, Region, whole_picture
-from tpc_jax.pose.matching import reorder, select_people, track_people
 
-# The detector looks for newcomers once in so many frames, more often while somebody is lost.
-_DETECT_EVERY, _DETECT_LOST_EVERY = 12, 4
+# The detector looks for newcomers once in so many frames: usually, and where fewer people are seen
+# than before.
+_INTERVAL, _FEWER_INTERVAL = 12, 4
 # Somebody who is lost is looked for where they were last seen for so many frames.
-_MISSED_FOR = 25
+_LOST_FOR = 25
 # Once in so many frames an empty scene is searched for people who are turned or small.
 _SEARCH_EVERY = 50
-# What a clip has of every person of a frame beside keypoints and mask.
-_ROWS = ("landmarks", "conf", "sureness", "steadiness")
+# Least score of the detector for somebody who is then examined.
+_NEWCOMER = 0.25
+# Somebody who was lost is recovered within this part of the region's side of where they should be.
+_RECOVERED = 0.1
+# So many people who are gone are remembered.
+_REMEMBERED = 20
+# Views differ from frame to frame by this part of their range, so that they never repeat; beside
+# the whole picture they show this part of its short side.
+_GOLDEN, _PART = (5**0.5 - 1) / 2, 0.9
+# What a clip has of every person in every frame beside the mask; "points" is the keypoints' own
+# confidence.
+_ROWS = {
+    **{"xy": (17, 2), "points": (17,), "landmarks": (33, 3), "conf": (33,)},
+    **{"sureness": (), "steadiness": (17,)},
+}
 _NO_MASK = np.zeros((0, 0), bool)
 
 
@@ -89,10 +104,11 @@ def stream_people(
     *,
     is_turned: bool = True,
 ) -> Iterator[list[Person]]:
-    """Yield the people of every frame of a video; who is who is for `collect` to say.
+    """Yield the people of every frame of a video, who keep their numbers.
 
-    Nothing of a frame is kept but where people are, so that memory does not grow. Whoever was seen
-    is followed by landmarks alone; the detector runs where somebody is lost, and now and then.
+    Nothing of a frame is kept but where people are and their colours, so memory does not grow.
+    Whoever was seen is followed by landmarks alone; the detector runs where somebody is lost, and
+    now and then. Somebody who was hidden is known again by place, or else by colours.
 
     Args:
         model: The networks.
@@ -103,7 +119,9 @@ def stream_people(
     people = _Followed(model, is_turned)
     for frame in frames:
         picture = Picture(frame)
-        yield describe(picture, people.step(picture))
+        tracks = people.step(picture)
+        found = describe(picture, [track.look for track in tracks])
+        yield [p._replace(number=x.number) for p, x in zip(found, tracks, strict=True)]
 
 
 class _Followed:
@@ -112,55 +130,101 @@ class _Followed:
     def __init__(self, model: BlazePose, is_turned: bool) -> None:
         self._model = model
         self._is_turned = is_turned
-        self._looks: list[Look] = []
-        self._missed: list[tuple[Region, int]] = []
+        self._tracks: list[Track] = []
+        self._num_known = 0
         self._frame = 0
 
-    def step(self, picture: Picture) -> list[Look]:
+    def step(self, picture: Picture) -> list[Track]:
         """Return the people of the next frame."""
-        before = self._looks
-        looks = [self._follow(picture, look) for look in before]
-        lost = [b.landmarks.region for b, now in zip(before, looks, strict=True) if now is None]
-        looks = drop_doubles(picture, [look for look in looks if look is not None])
-        self._missed += [(region, self._frame) for region in lost]
-        self._missed = [x for x in self._missed if self._frame - x[1] < _MISSED_FOR]
-        every = _DETECT_LOST_EVERY if self._missed else _DETECT_EVERY
-        if not looks and self._frame % _SEARCH_EVERY == 0:
-            looks = search(self._model, picture, is_turned=self._is_turned)
-        elif not looks or self._frame % every == 0:
-            looks = self._detect(picture, looks)
-        self._missed = [x for x in self._missed if not any(_covers(look, x[0]) for look in looks)]
-        self._looks = looks
+        self._follow(picture)
+        if not self._seen and self._frame % _SEARCH_EVERY == 0:
+            self._greet(picture, search(self._model, picture, is_turned=self._is_turned))
+        elif self._frame % self._interval() == 0:
+            self._detect(picture)
         self._frame += 1
-        return looks
+        return self._seen
 
-    def _follow(self, picture: Picture, look: Look) -> Look | None:
-        """Look at somebody again; None if they are not where they were going."""
-        landmarks = self._model.landmarks(picture, look.landmarks.next_region)
-        if landmarks.score < PRESENT:
-            return None
-        return look._replace(landmarks=landmarks)
+    @property
+    def _seen(self) -> list[Track]:
+        """Those who are seen now."""
+        return [track for track in self._tracks if not track.missed]
 
-    def _detect(self, picture: Picture, looks: list[Look]) -> list[Look]:
-        """Add those whom the detector finds; where it contradicts, everybody is examined anew."""
-        views = [whole_picture(picture.size), *(region for region, _ in self._missed)]
-        found = detect_regions(self._model, picture, views)
-        known = [look.landmarks.next_region for look in looks]
-        if all(any(are_alike(region, other) for other in known) for region in found):
-            return looks
-        examined = examine_all(self._model, picture, [*known, *found])
-        # Whoever was followed is not given up for looking unsure in one frame.
-        return drop_doubles(picture, [*examined, *looks])
+    def _interval(self) -> int:
+        """Return how many frames may pass without the detector."""
+        if not self._seen:
+            return 1
+        return _FEWER_INTERVAL if len(self._seen) < self._num_known else _INTERVAL
+
+    def _follow(self, picture: Picture) -> None:
+        """Look where everybody should be; of two who are found in one place, the nearer stays."""
+        found: list[tuple[float, Track]] = []
+        for track in self._tracks:
+            if track.missed > _LOST_FOR:
+                continue
+            landmarks = self._model.landmarks(picture, track.expected)
+            surprise = track.surprise(landmarks.next_region)
+            if landmarks.score < PRESENT or (track.missed and surprise > _RECOVERED):
+                continue
+            colours = colours_of(picture, landmarks)
+            if not is_somebody_else(colours, track, self._tracks):
+                look = track.look._replace(landmarks=landmarks)
+                found.append((surprise, track.seen(look, colours)))
+        found.sort(key=lambda x: x[0])
+        kept = self._without_doubles(picture, [track for _, track in found])
+        numbers = [track.number for track in kept]
+        lost = [track for track in self._tracks if track.number not in numbers]
+        self._tracks = kept + [track._replace(missed=track.missed + 1) for track in lost]
+
+    def _detect(self, picture: Picture) -> None:
+        """Look for newcomers."""
+        lost = [track for track in self._tracks if 0 < track.missed <= _LOST_FOR]
+        views = [whole_picture(picture.size), _other_view(picture.size, self._frame)]
+        views += [track.expected for track in lost]
+        found = detect_regions(self._model, picture, views, _NEWCOMER)
+        known = [track.look.landmarks.next_region for track in self._seen]
+        regions = settle(self._model, picture, found, known)
+        looks = [examine(self._model, picture, region) for region in regions]
+        self._greet(picture, [look for look in looks if look.sureness >= LEAST_SURE])
+
+    def _greet(self, picture: Picture, new: list[Look]) -> None:
+        """Add newcomers; where one contradicts somebody who was followed, the surer one stays."""
+        seen = self._seen
+        looks = [track.look for track in seen]
+        both = drop_doubles(picture, [*looks, *new])
+        if len(both) < len(looks) + len(new):
+            looks = [examine(self._model, picture, look.landmarks.region) for look in looks]
+            both = drop_doubles(picture, sorted([*looks, *new], key=lambda look: -look.sureness))
+        kept = [id(look) for look in both]
+        stay = zip(seen, looks, strict=True)
+        tracks = [track._replace(look=look) for track, look in stay if id(look) in kept]
+        for look in [look for look in new if id(look) in kept]:
+            numbers = [track.number for track in tracks]
+            lost = [track for track in self._tracks if track.number not in numbers]
+            tracks.append(start(picture, look, lost, self._num_known))
+            self._num_known = max(self._num_known, tracks[-1].number + 1)
+        numbers = [track.number for track in tracks]
+        lost = [track for track in self._tracks if track.number not in numbers]
+        self._tracks = tracks + [x._replace(missed=max(1, x.missed)) for x in lost][:_REMEMBERED]
+
+    def _without_doubles(self, picture: Picture, tracks: list[Track]) -> list[Track]:
+        kept = [id(look) for look in drop_doubles(picture, [track.look for track in tracks])]
+        return [track for track in tracks if id(track.look) in kept]
 
 
-def _covers(look: Look, region: Region) -> bool:
-    """Tell whether somebody is about where somebody was lost."""
-    distance = look.landmarks.region.centre - region.centre
-    return bool(np.hypot(*distance) < region.side / 4)
+def _other_view(size: tuple[int, int], frame: int) -> Region:
+    """Return a turned view of a part of the picture, another one for every frame.
+
+    In another view the detector errs on other people.
+    """
+    length = np.array(size[::-1])
+    side = _PART * length.min()
+    corner = (length - side) * ((frame * np.array([_GOLDEN, _GOLDEN**2])) % 1)
+    turn = 2 * np.pi * ((frame * _GOLDEN) % 1)
+    return Region(corner + (side - 1) / 2, float(side), float(turn))
 
 
 def collect(people: Iterable[list[Person]], size: tuple[int, int]) -> DetectedClip:
-    """Gather the people of all frames, and find out who is who by `pose.matching`.
+    """Gather the people of all frames, everybody in one row.
 
     Args:
         people: The people of every frame.
@@ -174,38 +238,22 @@ def collect(people: Iterable[list[Person]], size: tuple[int, int]) -> DetectedCl
     for found in people:
         masks.append([np.packbits(person.mask, axis=-1) for person in found])
         seen.append([person._replace(mask=_NO_MASK) for person in found])
-    rows = _rows(seen)
-    order = track_people(rows.keypoints)
-    shown = np.zeros((*order.shape, *size), bool)
-    for person, frame in np.argwhere(order >= 0).tolist():
-        packed = masks[frame][order[person, frame]]
-        shown[person, frame] = np.unpackbits(packed, axis=-1, count=size[1])
-    keypoints = select_people(rows.keypoints, order)
-    others = (reorder(getattr(rows, name), order) for name in _ROWS)
-    return DetectedClip(keypoints, shown, *others)
-
-
-def _rows(people: list[list[Person]]) -> DetectedClip:
-    """Lay out the people of every frame as they come, without masks; zero where there is nobody."""
-    shape = (max(map(len, people), default=0), len(people))
-    rows = DetectedClip(
-        Keypoints(_zeros(*shape, 17, 2), _zeros(*shape, 17)),
-        np.zeros((*shape, 0, 0), bool),
-        _zeros(*shape, 33, 3),
-        _zeros(*shape, 33),
-        _zeros(*shape),
-        _zeros(*shape, 17),
-    )
-    for frame, found in enumerate(people):
-        for row, person in enumerate(found):
-            rows.keypoints.xy[row, frame], rows.keypoints.conf[row, frame] = person.keypoints
-            for name in _ROWS:
-                getattr(rows, name)[row, frame] = getattr(person, name)
-    return rows
-
-
-def _zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)
+    first: dict[int, float] = {}
+    for person in itertools.chain.from_iterable(seen):
+        first.setdefault(person.number, float(person.box[0] + person.box[2]))
+    order = sorted(first, key=first.__getitem__)
+    shape = (len(order), len(seen))
+    rows = {name: np.zeros((*shape, *length), np.float32) for name, length in _ROWS.items()}
+    shown = np.zeros((*shape, *size), bool)
+    for frame, found in enumerate(seen):
+        for person, packed in zip(found, masks[frame], strict=True):
+            place = order.index(person.number), frame
+            rows["xy"][place], rows["points"][place] = person.keypoints
+            shown[place] = np.unpackbits(packed, axis=-1, count=size[1])
+            for name in ("landmarks", "conf", "sureness", "steadiness"):
+                rows[name][place] = getattr(person, name)
+    keypoints = Keypoints(rows.pop("xy"), rows.pop("points"))
+    return DetectedClip(keypoints=keypoints, masks=shown, **rows)
 
 
 def _reported(

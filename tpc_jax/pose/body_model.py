@@ -14,7 +14,7 @@ from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.skeletons import FACE_POINTS, KEYPOINT_INDEX, KEYPOINT_NAMES
 
 # Lengths between visible joints, in torsos, that tell the size of a torso seen foreshortened.
-_LENGTHS = {
+LENGTHS = {
     ("left_shoulder", "right_shoulder"): 0.70,
     ("left_shoulder", "left_hip"): 1.00,
     ("right_shoulder", "right_hip"): 1.00,
@@ -116,7 +116,7 @@ def _torso_length(points: _Points) -> float:
     """
     estimates = sorted(
         float(np.linalg.norm(points[a] - points[b])) / length
-        for (a, b), length in _LENGTHS.items()
+        for (a, b), length in LENGTHS.items()
         if a in points and b in points
     )
     if not estimates:
@@ -144,12 +144,12 @@ def _complete(points: _Points, face: Float[np.ndarray, "seen 2"], torso: float) 
         hip, thigh = points[f"{side}_hip"], down
         knee = points.get(f"{side}_knee")
         if knee is None:
-            length = _LENGTHS["left_hip", "left_knee"] * torso
+            length = LENGTHS["left_hip", "left_knee"] * torso
             knee = points[f"{side}_knee"] = hip + length * down
         elif (reach := float(np.linalg.norm(knee - hip))) > 0:
             thigh = (knee - hip) / reach
         if f"{side}_ankle" not in points:
-            length = _LENGTHS["left_knee", "left_ankle"] * torso
+            length = LENGTHS["left_knee", "left_ankle"] * torso
             points[f"{side}_ankle"] = knee + length * thigh
 
 

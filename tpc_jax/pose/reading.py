@@ -22,6 +22,7 @@ from tpc_jax.pose.masks import divide_masks, person_masks, read_masks
 from tpc_jax.pose.matching import Cast
 from tpc_jax.pose.openpose import is_skeleton
 from tpc_jax.pose.openpose_decode import decode_skeleton
+from tpc_jax.pose.plausibility import require_plausible
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
 
 
@@ -95,7 +96,8 @@ def read_reference(
         parts: DensePose rendering of the picture, of the same size.
 
     Raises:
-        UserError: A file is missing, unreadable or does not fit the picture.
+        UserError: A file is missing, unreadable or does not fit the picture, or what they hold
+            cannot be people in it.
     """
     picture = read_image(image)
     size = picture.shape[:2]
@@ -112,9 +114,12 @@ def read_reference(
     elif part_map is not None:
         whole = part_map > 0
     else:
+        require_plausible(str(keypoints), people.select(np.s_[:, None]), size)
         return Reference(picture, people, person_masks(people, size))
-    masks = divide_masks(whole[None, None], people.select(np.s_[:, None]))[:, 0]
-    return Reference(picture, people, masks, part_map)
+    clip = people.select(np.s_[:, None])
+    masks = divide_masks(whole[None, None], clip)
+    require_plausible(str(keypoints or parts), clip, size, masks)
+    return Reference(picture, people, masks[:, 0], part_map)
 
 
 def _read_parts(path: str | Path, image: str | Path, size: tuple[int, int]):
@@ -159,7 +164,8 @@ def read_motion(
 
     Raises:
         UserError: If a file is missing, damaged, of another kind than said, does not fit the
-            video, or shows nobody in any frame; or an RGB video comes without keypoints.
+            video, cannot show people, or shows nobody in any frame; or an RGB video comes
+            without keypoints.
         ValueError: If the kind is unknown.
     """
     if kind not in (*get_args(MotionKind), "auto"):
@@ -200,6 +206,7 @@ def read_motion(
         masks = divide_masks(read_masks(masks_path, video.frames.shape[:3]), keypoints)
     elif found == "openpose":
         masks = person_masks(keypoints, video.frames.shape[1:3])
+    require_plausible(str(keypoints_path or path), keypoints, video.frames.shape[1:3], masks)
     return Motion(video.frames, video.fps, found, keypoints, masks, parts, people, uv)
 
 

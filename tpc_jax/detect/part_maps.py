@@ -25,6 +25,8 @@ _LEGS = {"left": (23, 25, 27, 29, 31), "right": (24, 26, 28, 30, 32)}
 _UPPER_ARM, _LOWER_ARM, _HAND = (0.07, 0.09), (0.09, 0.075), (0.075, 0.075)
 _UPPER_LEG, _LOWER_LEG, _FOOT = (0.095, 0.12), (0.105, 0.08), (0.08, 0.07)
 _NECK, _HEAD_WIDTH, _HEAD_HEIGHT, _HEAD_UP = 0.09, 0.13, 0.24, 0.05
+# Where the head's ellipse ends along its axis; a cap closes it.
+_ROUND = 0.95
 # Half the width of the trunk along its axis, from the neck (shoulders at 0, hips at 1) down to the
 # crotch; its depth per width.
 _TRUNK = (
@@ -141,8 +143,8 @@ def _head(
     up = np.cross(to_left, _across(xyz[_NOSE] - middle, to_left))
     up = _unit(up if up @ down < 0 else -up)
     middle = middle + _HEAD_UP * unit * up
-    reach = _HEAD_HEIGHT * unit * up
-    widths = _HEAD_WIDTH * unit * np.sqrt(1 - np.linspace(-0.99, 0.99, 16) ** 2)
+    reach = _ROUND * _HEAD_HEIGHT * unit * up
+    widths = _HEAD_WIDTH * unit * np.sqrt(1 - np.linspace(-_ROUND, _ROUND, 16) ** 2)
     yield Tube(middle - reach, middle + reach, widths, np.cross(up, to_left), to_left, 1.0, parts)
 
 

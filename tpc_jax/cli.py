@@ -9,6 +9,7 @@ import tyro
 
 from tpc_jax.commands.animation import animate, calibrate, demo, inspect_attention
 from tpc_jax.commands.convert import convert
+from tpc_jax.commands.preparing import check, fetch_pose, prepare
 from tpc_jax.commands.settings import expand_settings
 from tpc_jax.commands.studies import evaluate, make_split, sensitivity, train
 from tpc_jax.errors import InputWarning, UserError
@@ -21,6 +22,9 @@ Every command takes --settings FILE (TOML or JSON) with options by name; those o
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; user errors end as one line and exit code 2, Ctrl-C as 130."""
     commands = {
+        "fetch-pose": fetch_pose,
+        "prepare": prepare,
+        "check": check,
         "calibrate": calibrate,
         "animate": animate,
         "inspect-attention": inspect_attention,

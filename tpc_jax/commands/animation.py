@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
-from tpc_jax.commands.options import GivenInputs, Inputs, ModelChoice
+from tpc_jax.commands.options import Inputs, ModelChoice
 from tpc_jax.commands.shared import load_model, read_inputs, show_people, stage, step_bar
 from tpc_jax.errors import UserError
 from tpc_jax.options import Calibrating, Options
@@ -39,7 +39,7 @@ def calibrate(
         clip = calibrate_clip(reference, motion, calibrating)
     if len(clip.people_without_fit) == clip.num_people:
         raise UserError(
-            f"{inputs.driving}: no frame has a fit of its own to {inputs.reference}; too few "
+            f"{inputs.title}: no frame has a fit of its own to the reference; too few "
             "keypoints are common to both, or they lie too close together; give better ones"
         )
     with stage("writing"):
@@ -84,7 +84,7 @@ def animate(
     if compare and not denoising.tpc:
         raise UserError("--compare shows both results; leave out --no-tpc")
     with stage("reading"):
-        reference, motion = read_inputs(inputs)
+        reference, motion = read_inputs(inputs, needs_people=denoising.tpc)
         model = load_model(loading)
     show_people(motion)
     animator, num_people = model.animator, len(reference.masks)
@@ -114,7 +114,7 @@ def animate(
 
 
 def inspect_attention(
-    inputs: Annotated[GivenInputs, tyro.conf.OmitArgPrefixes],
+    inputs: Annotated[Inputs, tyro.conf.OmitArgPrefixes],
     calibrating: Annotated[Calibrating, tyro.conf.OmitArgPrefixes],
     denoising: Annotated[Options, tyro.conf.OmitArgPrefixes],
     loading: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes],
@@ -149,7 +149,7 @@ def inspect_attention(
         model = load_model(loading)
         if not isinstance(model.animator, ReferenceAttentionAnimator):
             raise UserError(f"{loading.model}: does not read its reference by self-attention")
-        if inputs.reference is None:
+        if inputs.is_empty:
             reference, motion = demo_pair(model.animator.canvas.size)
         else:
             reference, motion = read_inputs(inputs)

@@ -7,34 +7,108 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-from tpc_jax.commands.options import GivenInputs, ModelChoice
+from tpc_jax.commands.options import Inputs, ModelChoice
 from tpc_jax.errors import UserError
 
+_ROLES = (
+    *("reference", "reference_keypoints", "reference_mask", "reference_parts"),
+    *("driving", "driving_keypoints", "driving_parts", "target_masks"),
+)
 
-def read_inputs(inputs: GivenInputs):
+
+def read_inputs(inputs: Inputs, *, needs_people: bool = True):
     """Read the reference and the motion, and leave in it those who move the reference.
 
+    Args:
+        inputs: What was given.
+        needs_people: Whether people of the reference are looked for where no keypoints are given.
+
     Raises:
-        UserError: They are not given, a file cannot be read or does not fit, or a person is named
-            who is not there.
+        UserError: They are not given, a file cannot be read or does not fit, nobody is found, or a
+            person is named who is not there.
     """
     from tpc_jax.pose.cast import choose_people
-    from tpc_jax.pose.reading import read_motion, read_reference
 
-    if inputs.reference is None or inputs.driving is None:
-        raise UserError("a reference and a motion are needed; give --reference and --driving")
+    reference, motion = read_everybody(inputs, needs_people=needs_people)
+    return reference, choose_people(reference, motion, inputs.person)
+
+
+def read_everybody(inputs: Inputs, *, needs_people: bool = True):
+    """Read the reference and the motion with everybody in it.
+
+    Args:
+        inputs: As for `read_inputs`.
+        needs_people: As there.
+
+    Raises:
+        UserError: As there.
+    """
+    from tpc_jax.pose.reading import read_motion, read_reference
+    from tpc_jax.report.prepared import prepared_files
+
+    if inputs.is_empty:
+        raise UserError(
+            "a reference and a motion are needed; give --reference and --driving, or --prepared"
+        )
+    files = {} if inputs.prepared is None else prepared_files(inputs.prepared)
+    # What is given wins, and with another picture or motion nothing that was found in the old one.
+    for role in ("reference", "driving"):
+        if getattr(inputs, role) is not None:
+            files = {name: path for name, path in files.items() if not _is_about(name, role)}
+    files |= {role: path for role in _ROLES if (path := getattr(inputs, role)) is not None}
+    finder = _Finder(inputs)
     reference = read_reference(
-        inputs.reference, inputs.reference_keypoints, inputs.reference_mask, inputs.reference_parts
+        files["reference"],
+        files.get("reference_keypoints"),
+        files.get("reference_mask"),
+        files.get("reference_parts"),
+        finder if needs_people else None,
     )
     motion = read_motion(
-        inputs.driving,
+        files["driving"],
         kind=inputs.driving_kind,
-        keypoints_path=inputs.driving_keypoints,
-        masks_path=inputs.target_masks,
+        keypoints_path=files.get("driving_keypoints"),
+        masks_path=files.get("target_masks"),
         uv_path=inputs.driving_uv,
+        parts_path=files.get("driving_parts"),
         fps=inputs.fps,
+        find_people=finder,
     )
-    return reference, choose_people(reference, motion, inputs.person)
+    return reference, motion
+
+
+def _is_about(name: str, role: str) -> bool:
+    return name.startswith(role) or (role == "driving" and name == "target_masks")
+
+
+class _Finder:
+    """Finds people with the detector that was chosen, opened when it is needed."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._find = None
+        self._bar = None
+
+    def __call__(self, frames):
+        if self._find is None:
+            self._find = _open_finder(self._inputs, self._update)
+        bar = tqdm(total=len(frames), desc="finding people", unit="frame", leave=False)
+        with bar as self._bar:
+            return self._find(frames)
+
+    def _update(self, frame: int) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+
+def _open_finder(inputs: Inputs, progress: Callable[[int], object]):
+    from tpc_jax.detect.finders import find_with_blazepose, find_with_wholebody
+    from tpc_jax.detect.models import open_pose_model
+    from tpc_jax.detect.wholebody import open_wholebody
+
+    if inputs.person_model is not None and inputs.pose_model is not None:
+        return find_with_wholebody(open_wholebody(inputs.person_model, inputs.pose_model), progress)
+    return find_with_blazepose(open_pose_model(inputs.pose_model), progress)
 
 
 def show_people(motion) -> None:
@@ -88,14 +162,10 @@ def choose_dtype(name: str) -> str:
 @contextlib.contextmanager
 def stage(name: str) -> Iterator[None]:
     """Say what goes on and how long it took."""
-    print(f"{name} ...", end="", file=sys.stderr, flush=True)
+    print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.perf_counter()
-    try:
-        yield
-    except BaseException:
-        print(file=sys.stderr)
-        raise
-    print(f" {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    yield
+    print(f"{name} took {time.perf_counter() - began:.1f} s", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
+from tpc_jax.io.atomic import atomic_path
 from tpc_jax.io.masks import fit_masks, read_mask_clip
 from tpc_jax.io.timing import follow
 from tpc_jax.pose.body_model import capsule_mask
@@ -55,6 +56,20 @@ def read_masks(
             f"video has {list(shape)}; give one mask per frame"
         )
     return fit_masks(masks, shape[1:], path, "the motion")
+
+
+def write_masks(path: str | Path, masks: Bool[np.ndarray, "people frames height width"]) -> None:
+    """Write the masks of a clip as packed bits that `read_masks` reads, atomically.
+
+    Args:
+        path: The `.npz` file.
+        masks: One mask per person and frame.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    with atomic_path(path) as partial:
+        np.savez_compressed(partial, masks=np.packbits(masks, axis=-1), shape=masks.shape)
 
 
 def divide_masks(

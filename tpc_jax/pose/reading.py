@@ -1,5 +1,6 @@
 """Read what is animated and what moves it: a still, and a driving video of any kind."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -50,6 +51,26 @@ class Reference(NamedTuple):
     parts: UInt8[np.ndarray, "height width"] | None = None
 
 
+class FoundPeople(NamedTuple):
+    """Who is seen in pictures that come without keypoints.
+
+    Attributes:
+        keypoints: NumPy keypoints `[people frames 17]` in pixels; zero confidence for nobody.
+        masks: Pixels of each person, if they are known.
+        parts: DensePose part map of everybody, if it is known.
+        people: The people with hands and faces, if these are known.
+    """
+
+    keypoints: Keypoints
+    masks: Bool[np.ndarray, "people frames height width"] | None = None
+    parts: UInt8[np.ndarray, "frames height width"] | None = None
+    people: WholeBody | None = None
+
+
+# Finds the people of pictures `[frames height width 3]`, such as those of `detect.finders`.
+PeopleFinder = Callable[[UInt8[np.ndarray, "frames height width 3"]], FoundPeople]
+
+
 class Motion(NamedTuple):
     """A motion, ready to be matched with the reference people.
 
@@ -92,6 +113,7 @@ def read_reference(
     keypoints: str | Path | None = None,
     mask: str | Path | None = None,
     parts: str | Path | None = None,
+    find_people: PeopleFinder | None = None,
 ) -> Reference:
     """Read a reference picture with the keypoints and the mask of its people.
 
@@ -102,6 +124,7 @@ def read_reference(
         mask: Mask of all people together, as for `read_mask`; taken from the part map or drawn from
             the keypoints if None.
         parts: DensePose rendering of the picture, of the same size.
+        find_people: Finds the people where there is neither a keypoint file nor a part map.
 
     Raises:
         UserError: A file is missing, unreadable or does not fit the picture, or what they hold
@@ -110,23 +133,38 @@ def read_reference(
     picture = read_image(image)
     size = picture.shape[:2]
     part_map = None if parts is None else _read_parts(parts, image, size)
+    name, found = str(keypoints or parts or image), None
     if keypoints is not None:
         people = read_reference_keypoints(keypoints, size)
     elif part_map is not None:
         people = _people_from_parts(part_map[None])[0].select(np.s_[:, 0])
+    elif find_people is not None:
+        found = find_people(picture[None])
+        _require_people(found.keypoints, image)
+        people = found.keypoints.select(np.s_[:, 0])
+        part_map = None if found.parts is None else found.parts[0]
     else:
         return Reference(picture, no_people(), np.zeros((0, *size), bool))
+    clip = people.select(np.s_[:, None])
     if mask is not None:
         whole = fit_masks(read_mask(mask), size, mask, f"the reference {image}")
+        masks = divide_masks(whole[None, None], clip)
+    elif found is not None and found.masks is not None:
+        masks = found.masks
     elif part_map is not None:
-        whole = part_map > 0
+        masks = divide_masks((part_map > 0)[None, None], clip)
     else:
-        require_plausible(str(keypoints), people.select(np.s_[:, None]), size)
+        require_plausible(name, clip, size)
         return Reference(picture, people, person_masks(people, size))
-    clip = people.select(np.s_[:, None])
-    masks = divide_masks(whole[None, None], clip)
-    require_plausible(str(keypoints or parts), clip, size, masks)
+    require_plausible(name, clip, size, masks)
     return Reference(picture, people, masks[:, 0], part_map)
+
+
+def _require_people(keypoints: Keypoints, path: str | Path) -> None:
+    if not (np.asarray(keypoints.conf) > 0).any():
+        raise UserError(
+            f"{path}: nobody is found in it; give one in which a person is seen well, or keypoints"
+        )
 
 
 def _read_parts(path: str | Path, image: str | Path, size: tuple[int, int]):
@@ -150,7 +188,9 @@ def read_motion(
     keypoints_path: str | Path | None = None,
     masks_path: str | Path | None = None,
     uv_path: str | Path | None = None,
+    parts_path: str | Path | None = None,
     fps: Fraction | float | int | None = None,
+    find_people: PeopleFinder | None = None,
 ) -> Motion:
     """Read a driving video and find the people in it.
 
@@ -159,15 +199,18 @@ def read_motion(
             file that says the size of its pictures, which is drawn as a skeleton; or DensePose
             coordinates, as for `read_uv`.
         kind: What it shows; told from its colours by default.
-        keypoints_path: Keypoints of every frame; needed for RGB, otherwise in place of decoding.
+        keypoints_path: Keypoints of every frame, in place of finding or decoding them.
         masks_path: Person masks of every frame: an `.npz` file with `masks` (or packed bits with
             `shape`), `[frames height width]` or `[people frames height width]`, or a video or
             folder in which people are white, labelled or cut out. Otherwise a DensePose rendering
-            gives exact masks, a skeleton masks drawn with an average body, an RGB video none.
+            gives exact masks, a skeleton masks drawn with an average body, an RGB video those of
+            the finder or none.
             Coordinates give one mask with everybody, but no keypoints.
         uv_path: DensePose coordinates of every frame, beside a rendering.
+        parts_path: DensePose rendering of every frame, beside a video.
         fps: Frames per second of a source that has no rate of its own: a folder, an archive
             without one, a keypoint file, coordinates.
+        find_people: Finds the people of a video that is no rendering and comes without keypoints.
 
     Returns:
         Frames, keypoints, masks, parts and coordinates.
@@ -175,12 +218,12 @@ def read_motion(
     Raises:
         UserError: If a file is missing, damaged, of another kind than said, does not fit the
             video, cannot show people, or shows nobody in any frame; or an RGB video comes
-            without keypoints.
+            without keypoints and finder.
         ValueError: If the kind is unknown.
     """
     if kind not in (*get_args(MotionKind), "auto"):
         raise ValueError(f"kind must be one of {(*get_args(MotionKind), 'auto')}, got {kind!r}")
-    people = parts = masks = keypoints = uv = file = None
+    uv = file = None
     if is_uv(path):
         uv = read_uv(path)
         video, kind = Video(render_uv(uv), choose_fps(path, None, fps)), "uv"
@@ -189,50 +232,57 @@ def read_motion(
         video = Video(_draw_video(path, file), choose_fps(path, None, fps))
     else:
         video = read_video(path, fps)
-    found = _recognise(video.frames) if kind == "auto" else kind
+    shape, shown = video.frames.shape[:3], _recognise(video.frames) if kind == "auto" else kind
     if keypoints_path is not None:
         file = _read_fitting_clip(keypoints_path, path, video)
-    if file is not None:
-        keypoints = to_coco(file.points, file.layout)
-        people = whole_body(file.points, file.layout)
-    elif found == "rgb":
-        raise UserError(
-            f"{path}: is neither a DensePose nor a skeleton rendering, so its people are unknown; "
-            "give a keypoint file for it"
-        )
     if uv_path is not None:
         uv = _read_fitting_uv(uv_path, video)
-    if found == "uv" and uv is None:
+    if shown == "uv" and uv is None:
         raise UserError(f"{path}: holds no DensePose coordinates; give an .npy file or a folder")
-    if found == "densepose":
-        parts = decode_parts(video.frames, str(path))
-    if keypoints is None:
-        keypoints, masks = _find_people(found, video.frames, parts, str(path))
-    elif parts is not None:
-        masks = divide_masks(parts[None] > 0, keypoints)
-    elif found == "uv" and uv is not None:
-        masks = divide_masks(np.any(uv > 0, axis=-1)[None], keypoints)
-    if found != "uv" and not (np.asarray(keypoints.conf) > 0).any():
-        raise UserError(f"{path}: shows nobody in any frame; give a video with a person in it")
+    parts = decode_parts(video.frames, str(path)) if shown == "densepose" else None
+    if parts_path is not None:
+        parts = _read_fitting_parts(parts_path, video)
+    if file is not None:
+        keypoints = to_coco(file.points, file.layout)
+        found = FoundPeople(keypoints, None, parts, whole_body(file.points, file.layout))
+    else:
+        found = _find_people(shown, video.frames, parts, str(path), find_people)
+    keypoints, masks = found.keypoints, found.masks
+    parts = found.parts if parts is None else parts
+    if shown != "uv":
+        _require_people(keypoints, path)
     if masks_path is not None:
-        masks = divide_masks(
-            read_masks(masks_path, video.frames.shape[:3], video.sources), keypoints
-        )
-    elif found == "openpose":
-        masks = person_masks(keypoints, video.frames.shape[1:3])
-    require_plausible(str(keypoints_path or path), keypoints, video.frames.shape[1:3], masks)
-    return Motion(video.frames, video.fps, found, keypoints, masks, parts, people, uv)
+        masks = divide_masks(read_masks(masks_path, shape, video.sources), keypoints)
+    elif shown == "openpose":
+        masks = person_masks(keypoints, shape[1:])
+    elif masks is None and parts is not None:
+        masks = divide_masks(parts[None] > 0, keypoints)
+    elif file is not None and shown == "uv" and uv is not None:
+        masks = divide_masks(np.any(uv > 0, axis=-1)[None], keypoints)
+    require_plausible(str(keypoints_path or path), keypoints, shape[1:], masks)
+    return Motion(video.frames, video.fps, shown, keypoints, masks, parts, found.people, uv)
 
 
 def _find_people(
-    kind: MotionKind, frames: np.ndarray, parts: np.ndarray | None, name: str
-) -> tuple[Keypoints, Bool[np.ndarray, "people frames height width"] | None]:
+    kind: MotionKind,
+    frames: UInt8[np.ndarray, "frames height width 3"],
+    parts: UInt8[np.ndarray, "frames height width"] | None,
+    name: str,
+    find_people: PeopleFinder | None,
+) -> FoundPeople:
     """Read the people from the frames themselves; their masks too where parts are known."""
     if kind == "uv":
-        return no_people(len(frames)), None
+        return FoundPeople(no_people(len(frames)))
     if parts is not None:
-        return _people_from_parts(parts)
-    return decode_skeleton(frames, name), None
+        return FoundPeople(*_people_from_parts(parts))
+    if kind == "openpose":
+        return FoundPeople(decode_skeleton(frames, name))
+    if find_people is None:
+        raise UserError(
+            f"{name}: is neither a DensePose nor a skeleton rendering, so its people are unknown; "
+            "give a keypoint file for it"
+        )
+    return find_people(frames)
 
 
 def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
@@ -243,6 +293,17 @@ def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -
     )
     file = read_keypoint_file(path, pictures)
     return file._replace(points=follow(file.points, video.sources, 1))
+
+
+def _read_fitting_parts(path: str | Path, video: Video) -> UInt8[np.ndarray, "frames height width"]:
+    frames = follow(read_video(path, video.fps).frames, video.sources, 0)
+    if frames.shape != video.frames.shape:
+        raise UserError(
+            f"{path}: has {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} pixels, the "
+            f"motion {len(video.frames)} of {video.frames.shape[2]}x{video.frames.shape[1]}; "
+            "render the same video"
+        )
+    return decode_parts(frames, str(path))
 
 
 def _read_fitting_uv(path: str | Path, video: Video):

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from tpc_jax._types import SolveStatus, Transform2D
 from tpc_jax.calibrated_clip import CalibratedClip
@@ -56,27 +56,37 @@ def write_calibration(out: Path, clip: CalibratedClip, settings: dict[str, Any])
 
 
 def overlay_frames(
-    clip: CalibratedClip, masks: UInt8[np.ndarray, "people frames height width"]
+    clip: CalibratedClip,
+    masks: UInt8[np.ndarray, "people frames height width"],
+    frames: Int[np.ndarray, " frames"] | None = None,
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Draw every person's calibration over the driving frames; masks are the warped ones."""
+    """Draw every person's calibration over driving frames.
+
+    Args:
+        clip: The calibrated reference.
+        masks: The warped masks of all people in these frames.
+        frames: Which frames; all if left out.
+    """
+    frames = np.arange(clip.num_frames) if frames is None else frames
     reference, shape = clip.reference.keypoints, clip.keypoints.xy.shape
     ref_xy = jnp.broadcast_to(jnp.asarray(reference.xy)[:, None], shape)
     warped = np.asarray(apply(clip.calibration.drv_from_ref, ref_xy))
     xy, subset = np.asarray(clip.keypoints.xy), np.asarray(clip.calibration.subset)
     drawn = (np.asarray(reference.conf) > 0)[:, None] & (np.asarray(clip.keypoints.conf) > 0)
-    frames = []
-    for index, frame in enumerate(clip.motion.frames):
+    pictures = []
+    for place, index in enumerate(frames.tolist()):
+        frame = clip.motion.frames[index]
         for person in range(clip.num_people):
             frame = draw_calibration(
                 frame,
-                masks[person, index],
+                masks[person, place],
                 warped[person, index],
                 xy[person, index],
                 drawn[person, index],
                 subset[person, index],
             )
-        frames.append(frame)
-    return np.stack(frames)
+        pictures.append(frame)
+    return np.stack(pictures)
 
 
 def transforms_json(clip: CalibratedClip) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def time_offset(keypoints: Keypoints, masks: Bool[np.ndarray, "people frames hei
         keypoints: `[people frames 17]` in pixels.
         masks: Pixels of people; who is who does not count.
     """
-    everybody = masks.any(axis=0)
+    everybody = np.any(masks, axis=0)
     size = np.array(everybody.shape[2:0:-1])
     xy, conf = np.asarray(keypoints.xy), np.asarray(keypoints.conf)
     seen = (conf > DEFAULT_TAU) & ((xy >= 0) & (xy <= size - 1)).all(axis=-1)
@@ -142,7 +142,7 @@ def _measure(clip: CalibratedClip, person: int) -> dict[str, Any]:
     reference = clip.reference.keypoints.select(person)
     motion = clip.keypoints.select(person)
     ref_conf, drv_conf = np.asarray(reference.conf), np.asarray(motion.conf)
-    is_there = (drv_conf > DEFAULT_TAU).any(axis=-1)
+    is_there = np.any(drv_conf > DEFAULT_TAU, axis=-1)
     scales, angles = (np.asarray(of(transforms))[is_there] for of in (scale_of, angle_of))
     turn = np.angle(np.exp(1j * angles).mean()) if is_there.any() else 0.0
     return {

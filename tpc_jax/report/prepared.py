@@ -110,7 +110,7 @@ def prepared_files(folder: str | Path) -> dict[str, Path]:
         summary = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
         if summary["format"] != _FORMAT:
             raise UserError(
-                f"{folder}: was prepared as {summary['format']!r}, not {_FORMAT!r}; prepare it again"
+                f"{folder}: was prepared as {summary['format']!r}, not {_FORMAT!r}; prepare again"
             )
         names = _ROLES | {"driving": str(summary["driving"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -120,7 +120,7 @@ def prepared_files(folder: str | Path) -> dict[str, Path]:
     for role in ("reference", "driving"):
         if not (folder / names[role]).exists():
             raise UserError(
-                f"{folder / names[role]}: is missing or its file was moved; prepare the folder again"
+                f"{folder / names[role]}: is missing, or what it links to was moved; prepare again"
             )
     return {role: folder / name for role, name in names.items() if (folder / name).exists()}
 
@@ -129,7 +129,7 @@ def _write_reference(folder: Path, reference: Reference) -> None:
     write_image(folder / _ROLES["reference"], reference.image)
     size = reference.image.shape[:2]
     write_keypoint_file(folder / _ROLES["reference_keypoints"], reference.keypoints, size)
-    write_image(folder / _ROLES["reference_mask"], reference.masks.any(axis=0))
+    write_image(folder / _ROLES["reference_mask"], np.any(reference.masks, axis=0))
     if reference.parts is not None:
         write_image(folder / _ROLES["reference_parts"], render_densepose(reference.parts))
 
@@ -164,8 +164,8 @@ def _overview(
     """Lay out the motion, its people apart, their skeletons and parts."""
     rows = {"motion": motion.frames, "skeletons": skeletons}
     if motion.masks is not None:
-        shown = motion.masks.any(axis=0)[..., None]
-        rows["masks"] = np.where(shown, motion.frames, motion.frames // 5)
+        shown = np.any(motion.masks, axis=0)
+        rows["masks"] = np.where(shown[..., None], motion.frames, motion.frames // 5)
     if motion.parts is not None:
         rows["parts"] = render_densepose(motion.parts)
     return contact_sheet(rows, num_columns=6)

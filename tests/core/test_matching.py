@@ -50,6 +50,16 @@ def test_people_are_followed_and_put_in_the_order_of_the_reference(rng):
     np.testing.assert_array_equal(chosen.conf, conf)
 
 
+def test_who_is_known_is_not_found_out_by_place(rng):
+    # Two people who meet and turn back look as if they had crossed.
+    there, back = line([100, 200], [300, 200], 20), line([300, 200], [100, 200], 20)
+    xy, conf = clip(rng, [np.concatenate([there, back]), 600 - np.concatenate([there, back])])
+    known = np.arange(2)[:, None].repeat(40, axis=1)
+    known[1, 18:22] = -1
+    people = match_people(reference_like(xy), Keypoints(xy, conf), tracks=known).order
+    np.testing.assert_array_equal(people, known)
+
+
 def test_the_order_of_the_reference_decides(rng):
     xy, conf = clip(rng, [line([100, 200], [150, 200]), line([400, 200], [380, 200])])
     driving, truth = shuffled(rng, xy, conf)

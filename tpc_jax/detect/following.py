@@ -41,9 +41,18 @@ class Track(NamedTuple):
 
     @property
     def expected(self) -> Region:
-        """Where the person should be in the next frame."""
-        region = self.look.landmarks.next_region
-        return region._replace(centre=region.centre + (1 + self.missed) * self.velocity)
+        """Where the person should be in the next frame.
+
+        Landmarks wander a little with the crop they are found in, and the next crop with them, so
+        it follows them only half the way.
+        """
+        last, new = self.look.landmarks.region, self.look.landmarks.next_region
+        turn = float(np.angle(np.exp(1j * (new.angle - last.angle))))
+        return Region(
+            (last.centre + new.centre) / 2 + (1 + self.missed) * self.velocity,
+            (last.side + new.side) / 2,
+            last.angle + turn / 2,
+        )
 
     def seen(self, look: Look, colours: Float[np.ndarray, " bins"]) -> "Track":
         """Go on with a new look."""

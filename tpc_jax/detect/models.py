@@ -53,12 +53,12 @@ def open_pose_model(path: str | Path | None = None, num_threads: int | None = No
                 "--pose-model FILE"
             )
         files = _from_folder(path)
-        for (name, checksum), data in zip(SHA256.items(), files, strict=True):
-            require_checksum(data, checksum, path / name)
+        if not all(map(has_checksum, files, SHA256.values())):
+            raise UserError(f"{path}: the pose model is damaged; run `tpc-jax fetch-pose`")
     else:
         path = Path(path)
         files = read_pose_files(path)
-        if path.is_dir() and not all(map(_is_known, files)):
+        if path.is_dir() and not all(map(has_checksum, files, SHA256.values())):
             warn(f"{path}: these are not the files of MediaPipe 0.10.21, and may be damaged")
     networks = (TFLiteNetwork(data, str(path), num_threads) for data in files)
     return BlazePose(*networks, name=str(path))
@@ -93,22 +93,9 @@ def read_pose_files(path: Path) -> tuple[bytes, bytes]:
     return _checked(detector, path), _checked(landmarks, path)
 
 
-def require_checksum(data: bytes, expected: str, path: str | Path) -> None:
-    """Check that a file is the one that is meant.
-
-    Raises:
-        UserError: It is not.
-    """
-    if _checksum(data) != expected:
-        raise UserError(f"{path}: is damaged (its checksum is another); run `tpc-jax fetch-pose`")
-
-
-def _checksum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _is_known(data: bytes) -> bool:
-    return _checksum(data) in SHA256.values()
+def has_checksum(data: bytes, expected: str) -> bool:
+    """Tell whether a file is the one that is meant, by its SHA-256."""
+    return hashlib.sha256(data).hexdigest() == expected
 
 
 def _from_folder(path: Path) -> tuple[bytes, bytes]:

@@ -49,9 +49,12 @@ def silhouette(
     matrix = region.image_from_crop(size)
     matrix[:, 2] -= (columns.start, rows.start)
     shape = (columns.stop - columns.start, rows.stop - rows.start)
-    fitted = cv2.warpAffine(fitted, matrix, shape, flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(np.ones((size, size), np.uint8), matrix, shape, flags=cv2.INTER_NEAREST)
+    # The fits at the border hold up to the last pixel, but not beyond the region.
+    border = cv2.BORDER_REPLICATE
+    fitted = cv2.warpAffine(fitted, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=border)
     colours = picture.image[rows, columns].astype(np.float32) / 255
-    likely[rows, columns] = _dot(fitted[..., :3], colours) + fitted[..., 3]
+    likely[rows, columns] = (_dot(fitted[..., :3], colours) + fitted[..., 3]) * inside
     return likely
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from tpc_jax.errors import UserError
 
 
+@runtime_checkable
 class Network(Protocol):
     """A network with one input and several outputs, all float32 with a leading axis of 1."""
 

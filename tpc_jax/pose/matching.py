@@ -85,6 +85,7 @@ def match_people(
     gate: float = 1.0,
     reference_size: tuple[int, int] | None = None,
     driving_size: tuple[int, int] | None = None,
+    tracks: Int[np.ndarray, "tracks frames"] | None = None,
 ) -> Cast:
     """Find every reference person in every driving frame.
 
@@ -107,6 +108,8 @@ def match_people(
         reference_size: Width and height of the reference canvas, needed only to tell which of
             several reference people is meant when the motion shows fewer.
         driving_size: The same for the driving canvas.
+        tracks: Who is who from frame to frame where that is known better than from places alone, as
+            `track_people` says it.
 
     Raises:
         ValueError: If the shapes do not agree.
@@ -121,7 +124,8 @@ def match_people(
             f"reference and driving must have the same points, got {ref.xy.shape[-2]} and "
             f"{drv.xy.shape[-2]}"
         )
-    tracks = track_people(driving, tau=tau, gate=gate)
+    if tracks is None:
+        tracks = track_people(driving, tau=tau, gate=gate)
     sizes, sureness, num_points = _measure(drv, tracks)
     if person is None:
         prominence = (sureness * sizes).sum(axis=1)

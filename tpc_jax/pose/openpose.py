@@ -14,6 +14,8 @@ from tpc_jax.pose.filtering import DEFAULT_TAU
 
 NECK = 1
 NUM_JOINTS = 18
+# Nose, eyes and ears.
+FACE_JOINTS = (0, 14, 15, 16, 17)
 # Joints that each limb connects, in the order of drawing: later limbs hide earlier ones.
 LIMBS: tuple[tuple[int, int], ...] = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10),
@@ -30,8 +32,9 @@ COLOURS = np.array(
 LIMB_BRIGHTNESS = 0.6
 # Half the width of a limb and the radius of a joint on a canvas whose short side is 512.
 STROKE, CANVAS = 4, 512
-# A skeleton rendering: nearly all black, the rest saturated or white.
-_BLACK, _LEAST_BLACK, _LEAST_PURE, _LEAST_DRAWN = 40, 0.6, 0.8, 2e-4
+# A skeleton rendering: mostly black, the rest saturated or white, as far as compression of thin
+# strokes lets it.
+_BLACK, _LEAST_BLACK, _LEAST_PURE, _LEAST_DRAWN = 40, 0.5, 0.6, 2e-5
 
 
 def stroke_radius(height: int, width: int) -> int:

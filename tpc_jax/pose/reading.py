@@ -15,13 +15,20 @@ from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
 from tpc_jax.io.video import DEFAULT_FPS, Video, read_video
 from tpc_jax.options import MotionKind
 from tpc_jax.pose.adapters import to_coco
-from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
+from tpc_jax.pose.densepose import (
+    decode_parts,
+    read_densepose,
+    recognise_densepose,
+    split_people,
+)
+from tpc_jax.pose.densepose_iuv import IUV
 from tpc_jax.pose.densepose_keypoints import keypoints_from_parts
+from tpc_jax.pose.densepose_palettes import Variant
 from tpc_jax.pose.dwpose import WholeBody, draw_whole_body, frame_of, whole_body
 from tpc_jax.pose.masks import divide_masks, person_masks, read_masks
 from tpc_jax.pose.matching import Cast
-from tpc_jax.pose.openpose import is_skeleton
-from tpc_jax.pose.openpose_decode import decode_skeleton
+from tpc_jax.pose.openpose_decode import decode_skeleton, find_style
+from tpc_jax.pose.openpose_pixels import Style
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
 
 
@@ -172,24 +179,26 @@ def read_motion(
         video, keypoints_path, kind = _draw_video(path), path, "openpose"
     else:
         video = read_video(path)
-    found = _recognise(video.frames) if kind == "auto" else kind
+    seen = _recognise(video.frames) if kind == "auto" else _Recognised(kind)
+    found, frames = seen.kind, video.frames
     if keypoints_path is not None:
         file = _read_fitting_clip(keypoints_path, path, video)
         keypoints = to_coco(file.points, file.layout)
         people = whole_body(file.points, file.layout)
     elif found == "rgb":
         raise UserError(
-            f"{path}: is neither a DensePose nor a skeleton rendering, so its people are unknown; "
-            "give a keypoint file for it"
+            f"{path}: is neither a DensePose nor a skeleton rendering{seen.reason}, so its people "
+            "are unknown; give a keypoint file for it"
         )
     if uv_path is not None:
         uv = _read_fitting_uv(uv_path, video.frames.shape[:3])
     if found == "uv" and uv is None:
         raise UserError(f"{path}: holds no DensePose coordinates; give an .npy file or a folder")
     if found == "densepose":
-        parts = decode_parts(video.frames, str(path))
+        parts, frames, coordinates = read_densepose(video.frames, str(path), seen.parts)
+        uv = coordinates if uv is None else uv
     if keypoints is None:
-        keypoints, masks = _find_people(found, video.frames, parts, str(path))
+        keypoints, masks = _find_people(found, video.frames, parts, str(path), seen.style)
     elif parts is not None:
         masks = divide_masks(parts[None] > 0, keypoints)
     elif found == "uv" and uv is not None:
@@ -200,18 +209,24 @@ def read_motion(
         masks = divide_masks(read_masks(masks_path, video.frames.shape[:3]), keypoints)
     elif found == "openpose":
         masks = person_masks(keypoints, video.frames.shape[1:3])
-    return Motion(video.frames, video.fps, found, keypoints, masks, parts, people, uv)
+    if seen.style is not None and seen.style.is_swapped:
+        frames = np.ascontiguousarray(video.frames[..., ::-1])
+    return Motion(frames, video.fps, found, keypoints, masks, parts, people, uv)
 
 
 def _find_people(
-    kind: MotionKind, frames: np.ndarray, parts: np.ndarray | None, name: str
+    kind: MotionKind,
+    frames: np.ndarray,
+    parts: np.ndarray | None,
+    name: str,
+    style: Style | None,
 ) -> tuple[Keypoints, Bool[np.ndarray, "people frames height width"] | None]:
     """Read the people from the frames themselves; their masks too where parts are known."""
     if kind == "uv":
         return no_people(len(frames)), None
     if parts is not None:
         return _people_from_parts(parts)
-    return decode_skeleton(frames, name), None
+    return decode_skeleton(frames, name, style), None
 
 
 def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
@@ -296,11 +311,30 @@ def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = No
     return keypoints.select(np.s_[:, 0])
 
 
-def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> MotionKind:
-    sample = frames[:: max(1, len(frames) // 8)]
-    if is_densepose(sample):
-        return "densepose"
-    return "openpose" if is_skeleton(sample) else "rgb"
+class _Recognised(NamedTuple):
+    """What frames show, and how it is drawn.
+
+    Attributes:
+        kind: What they show.
+        parts: How a DensePose rendering is painted.
+        style: How skeletons are drawn.
+        reason: Why they are no rendering.
+    """
+
+    kind: MotionKind
+    parts: IUV | Variant | None = None
+    style: Style | None = None
+    reason: str = ""
+
+
+def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> _Recognised:
+    parts = recognise_densepose(frames)
+    if not isinstance(parts, str):
+        return _Recognised("densepose", parts=parts)
+    style = find_style(frames)
+    if not isinstance(style, str):
+        return _Recognised("openpose", style=style)
+    return _Recognised("rgb", reason=f" (not DensePose: {parts}; not a skeleton: {style})")
 
 
 def _people_from_parts(

@@ -62,7 +62,7 @@ def looks_like_iuv(frames: UInt8[np.ndarray, "frames height width 3"]) -> bool:
         if hidden.mean() < 0.2 or shown.mean() < 0.002:
             continue
         spans = [np.ptp(np.quantile(sample[..., c][shown], (0.05, 0.95))) for c in others]
-        most, least = np.quantile(index[shown], (0.9, 0.2))
-        if min(spans) > _LEAST_SPAN and 0 < least and most <= 3 * NUM_PARTS:
+        middle, most = np.quantile(index[shown], (0.5, 0.9))
+        if min(spans) > _LEAST_SPAN and 0 < middle <= NUM_PARTS and most <= 3 * NUM_PARTS:
             return True
     return False

@@ -19,7 +19,8 @@ from tpc_jax.pose.openpose import (
     is_skeleton,
 )
 from tpc_jax.pose.openpose_check import explained_share, is_openpose_25
-from tpc_jax.pose.openpose_discs import are_strokes, find_discs, measure_radius
+from tpc_jax.pose.openpose_discs import are_strokes, find_discs, measure_limbs, measure_radius
+from tpc_jax.pose.openpose_fit import fit_face
 from tpc_jax.pose.openpose_hidden import (
     Face,
     find_face,
@@ -30,7 +31,7 @@ from tpc_jax.pose.openpose_pixels import LIMB, Drawing, Person, Style, classify_
 
 # Of what is drawn as limbs at least this share must be explained, in a clip and in every frame; one
 # style must explain so much more than another to be preferred, and with so much none is better.
-_LEAST_EXPLAINED, _MARGIN, _SURE, _SAMPLE_FRAMES = 0.6, 0.01, 0.97, 3
+_LEAST_EXPLAINED, _MARGIN, _SURE, _SAMPLE_FRAMES = (0.9, 0.75), 0.01, 0.97, 3
 # Confidence of a joint with a disc, with a piece of one, and read from the ends of limbs alone.
 _SEEN, _PARTIAL, _INFERRED = 0.9, 0.7, 0.5
 _LEFT_KNEE = 12
@@ -102,10 +103,13 @@ def find_style(frames: UInt8[np.ndarray, "frames height width 3"]) -> Style | st
         return "it is not drawn in pure colours on black"
     measured = measure_radius(sample)
     if measured is not None and are_strokes(sample, measured):
-        style, share = _best_style(sample, measured)
-        if share >= _LEAST_EXPLAINED:
+        style, share = _best_style(sample, measure_limbs(sample, measured))
+        if share >= _LEAST_EXPLAINED[0]:
             return style
-        seen = f"only {share:.0%} of what is drawn are limbs in their own colours between joints"
+        seen = (
+            f"only {share:.0%} of its limbs run in their own colours between joints; where strokes "
+            "are small or blurred, draw them larger"
+        )
     else:
         seen = "it shows no discs of joints" if measured is None else "it shows areas, not strokes"
     if is_openpose_25(sample):
@@ -122,7 +126,7 @@ def _best_style(
         orders = (best.is_swapped,) if is_blended else (False, True)
         for is_swapped in orders:
             style = measured._replace(is_swapped=is_swapped, is_blended=is_blended)
-            explained = float(np.mean([_explained(frame, style) for frame in sample]))
+            explained = float(np.median([_explained(frame, style) for frame in sample]))
             if explained > share + _MARGIN:
                 best, share = style, explained
             if share >= _SURE:
@@ -143,16 +147,19 @@ def _read_frame(
     if drawing is None:
         return np.zeros((0, NUM_JOINTS, 3))
     points = _decode(drawing)
-    return points if explained_share(drawing, points) >= _LEAST_EXPLAINED else None
+    return points if explained_share(drawing, points) >= _LEAST_EXPLAINED[1] else None
 
 
 def _decode(drawing: Drawing) -> Float[np.ndarray, "people joints 3"]:
     people = _assemble(drawing, find_discs(drawing))
-    faces = [find_face(drawing, people, index) for index in range(len(people))]
+    necks = _blended_necks(drawing, people)
+    whole = [person | neck for person, neck in zip(people, necks, strict=True)]
+    faces = [find_face(drawing, whole, index) for index in range(len(people))]
     partial = [
         find_partial_discs(drawing, person, face)
         for person, face in zip(people, faces, strict=True)
     ]
+    partial = [found | neck for found, neck in zip(partial, necks, strict=True)]
     known = [person | found for person, found in zip(people, partial, strict=True)]
     points = np.zeros((len(people), NUM_JOINTS, 3))
     for index, person in enumerate(people):
@@ -161,8 +168,19 @@ def _decode(drawing: Drawing) -> Float[np.ndarray, "people joints 3"]:
         for conf, joints in ((_INFERRED, inferred), (_PARTIAL, partial[index]), (_SEEN, person)):
             for joint, xy in joints.items():
                 if conf == _SEEN or _is_supported(drawing, everything, joint, faces[index]):
-                    points[index, joint] = (*drawing.to_frame(xy), conf)
-    return points
+                    points[index, joint] = (*xy, conf)
+        if drawing.style.is_blended:
+            points[index] = fit_face(drawing, points[index])
+    points[..., :2] = drawing.to_frame(points[..., :2])
+    return points * (points[..., 2:] > 0)
+
+
+def _blended_necks(drawing: Drawing, people: list[Person]) -> list[Person]:
+    """Infer the necks that five limbs cover where limbs are blended over joints."""
+    if not drawing.style.is_blended:
+        return [{} for _ in people]
+    inferred = [infer_hidden(drawing, people, index, None) for index in range(len(people))]
+    return [{NECK: found[NECK]} if NECK in found else {} for found in inferred]
 
 
 def _is_supported(drawing: Drawing, person: Person, joint: int, face: Face | None) -> bool:

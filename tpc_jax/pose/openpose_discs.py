@@ -7,7 +7,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tpc_jax.pose.openpose import FACE_JOINTS, LIMBS, NUM_JOINTS
-from tpc_jax.pose.openpose_pixels import LIMB, Drawing, Style, is_painted
+from tpc_jax.pose.openpose_pixels import (
+    LIMB,
+    WHITE,
+    Drawing,
+    Style,
+    classify_frame,
+    is_painted,
+    pixels_of,
+)
 
 # Discs with a smaller radius are mostly rim once the colours have been compressed.
 _LEAST_RADIUS, _FACTORS = 3, (1, 2, 4)
@@ -21,6 +29,8 @@ _MOST_DISCS = 400
 _LEFT_KNEE = 12
 # A disc shows at least this share of its area, and at most so many times it.
 _DISC_SHARE, _DISC_EXCESS = 0.2, 1.6
+# So much of a disc is taken for a whole one.
+_WHOLE_SHARE = 0.85
 # Pieces of a disc that limbs have cut are at least so large a share of it.
 _PIECE_SHARE = 0.06
 
@@ -39,6 +49,22 @@ def measure_radius(frames: UInt8[np.ndarray, "frames height width 3"]) -> Style 
         if style.radius >= _LEAST_RADIUS:
             break
     return style
+
+
+def measure_limbs(frames: UInt8[np.ndarray, "frames height width 3"], style: Style) -> Style:
+    """Measure half the width of limbs, in a style whose discs are known."""
+    depths: list[np.ndarray] = [np.zeros(0)]
+    for frame in frames:
+        drawing = classify_frame(frame, style)
+        if drawing is not None:
+            depth = cv2.distanceTransform(drawing.painted.astype(np.uint8), cv2.DIST_L2, 5)
+            depths.append(depth[(drawing.cores >= LIMB) & (drawing.cores < WHITE)])
+    deep = np.concatenate(depths)
+    return (
+        style._replace(stick=max(1, round(float(np.quantile(deep, 0.95)) - 0.5)))
+        if len(deep)
+        else style
+    )
 
 
 def are_strokes(frames: UInt8[np.ndarray, "frames height width 3"], style: Style) -> bool:
@@ -92,20 +118,25 @@ def find_discs(drawing: Drawing) -> list[tuple[int, Float[np.ndarray, " 2"]]]:
 def _whole_discs(drawing: Drawing) -> list[tuple[int, Float[np.ndarray, " 2"]]]:
     # Cores of different classes do not touch, so they can be told apart in one go.
     mask = (drawing.cores < NUM_JOINTS).astype(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=4)
     whole = np.pi * max(drawing.radius - 0.5, 1) ** 2
     discs = []
-    for outline in outlines:
-        area = _area(outline)
-        if _DISC_SHARE * whole <= area <= _DISC_EXCESS * whole:
-            joint = int(drawing.cores[outline[0, 0, 1], outline[0, 0, 0]])
-            discs.append((joint, _centre(outline)))
+    for label in range(1, count):
+        left, top, width, height, area = stats[label].tolist()
+        if not _DISC_SHARE * whole <= area <= _DISC_EXCESS * whole:
+            continue
+        box = np.s_[top : top + height, left : left + width]
+        pixels = pixels_of(labels[box] == label) + np.array([left, top])
+        x, y = pixels[0].astype(int)
+        is_whole = area >= _WHOLE_SHARE * whole
+        xy = centres[label] if is_whole else _centre(pixels.astype(np.float32))
+        discs.append((int(drawing.cores[y, x]), np.asarray(xy)))
     return discs
 
 
-def _centre(outline: np.ndarray) -> Float[np.ndarray, " 2"]:
+def _centre(pixels: np.ndarray) -> Float[np.ndarray, " 2"]:
     """Return the centre of a disc, even where others hide a part of it."""
-    return np.array(cv2.minEnclosingCircle(outline)[0], float)
+    return np.array(cv2.minEnclosingCircle(pixels)[0], float)
 
 
 def _blended_discs(drawing: Drawing) -> list[tuple[int, Float[np.ndarray, " 2"]]]:

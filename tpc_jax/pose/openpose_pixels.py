@@ -17,7 +17,7 @@ _TOLERANCE = 70.0
 # Grey level of the strongest channel from which something is drawn.
 _PAINTED = 60
 # How much of what is below a limb shows through it, where limbs are blended over joints.
-_SHINES = 0.4
+_SHINES, _BRIGHTER = 0.4, 204
 
 # A person under assembly: joint -> (x, y) in the crop.
 Person = dict[int, Float[np.ndarray, " 2"]]
@@ -31,12 +31,14 @@ class Style(NamedTuple):
         factor: How many times frames are enlarged: small discs would have no inside.
         is_blended: Whether limbs lie half transparent over joints, not below them.
         is_swapped: Whether red and blue are exchanged.
+        stick: Half the width of a limb.
     """
 
     radius: int
     factor: int = 1
     is_blended: bool = False
     is_swapped: bool = False
+    stick: int = 1
 
 
 class Drawing(NamedTuple):
@@ -48,6 +50,7 @@ class Drawing(NamedTuple):
         cores: The classes, where the four neighbours agree; `NOTHING` elsewhere.
         corner: (x, y) of the crop in the enlarged frame.
         style: How it is drawn.
+        rgb: The crop itself.
     """
 
     classes: UInt8[np.ndarray, "height width"]
@@ -55,14 +58,15 @@ class Drawing(NamedTuple):
     cores: UInt8[np.ndarray, "height width"]
     corner: Float[np.ndarray, " 2"]
     style: Style
+    rgb: UInt8[np.ndarray, "height width 3"]
 
     @property
     def radius(self) -> int:
         """Radius of a disc."""
         return self.style.radius
 
-    def to_frame(self, xy: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
-        """Carry a point of the crop to the frame as it came."""
+    def to_frame(self, xy: Float[np.ndarray, "*points 2"]) -> Float[np.ndarray, "*points 2"]:
+        """Carry points of the crop to the frame as it came."""
         return (xy + self.corner + 0.5) / self.style.factor - 0.5
 
     def from_frame(self, xy: Float[np.ndarray, "*points 2"]) -> Float[np.ndarray, "*points 2"]:
@@ -90,14 +94,15 @@ def classify_frame(frame: UInt8[np.ndarray, "height width 3"], style: Style) -> 
         painted = is_painted(frame)
     else:
         painted = painted[top : top + height, left : left + width]
+    if style.is_swapped:
+        frame = np.ascontiguousarray(frame[..., ::-1])
     high = (frame >> (8 - _BITS)).astype(np.int32)
-    first, last = (2, 0) if style.is_swapped else (0, 2)
-    index = (high[..., first] << (2 * _BITS)) | (high[..., 1] << _BITS) | high[..., last]
+    index = (high[..., 0] << (2 * _BITS)) | (high[..., 1] << _BITS) | high[..., 2]
     classes = _lookup(style.is_blended)[index]
     window = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     is_core = cv2.erode(classes, window) == cv2.dilate(classes, window)
     cores = np.where(is_core, classes, NOTHING).astype(np.uint8)
-    return Drawing(classes, painted, cores, corner, style)
+    return Drawing(classes, painted, cores, corner, style, frame)
 
 
 def pixels_of(mask: np.ndarray) -> Float[np.ndarray, "pixels 2"]:
@@ -125,10 +130,13 @@ def _lookup(is_blended: bool) -> UInt8[np.ndarray, " colours"]:
     dim = COLOURS[: len(LIMBS)] * LIMB_BRIGHTNESS
     known = [COLOURS, dim, [[255, 255, 255]]]
     number = list(range(WHITE + 1))
-    if is_blended:  # a joint below one of its limbs is the joint still
+    if is_blended:  # a joint below one of its limbs is the joint still, if it outshines limbs
         for limb, ends in enumerate(LIMBS):
-            known.append(_SHINES * COLOURS[list(ends)] + (1 - _SHINES) * COLOURS[limb])
-            number += ends
+            for joint in ends:
+                mixture = _SHINES * COLOURS[joint] + (1 - _SHINES) * COLOURS[limb]
+                if mixture.max() > _BRIGHTER:
+                    known.append(mixture[None])
+                    number.append(joint)
     known = np.concatenate([*known, [[0, 0, 0]]]).astype(np.float32)
     step = 256 >> _BITS
     level = np.arange(1 << _BITS, dtype=np.float32) * step + (step - 1) / 2

@@ -12,6 +12,7 @@ from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.video import read_video, write_video
 from tpc_jax.pose.openpose import (
     COLOURS,
+    draw_blended,
     draw_body,
     draw_openpose,
     draw_skeleton,
@@ -180,6 +181,12 @@ def test_discs_and_limbs_may_differ_in_width():
     for joint, (x, y) in enumerate(body.xy[0].astype(int).tolist()):
         cv2.circle(slim, (x, y), 6, COLOURS[joint].tolist(), -1)
     require_same(decode_skeleton(slim[None]), POSES[1:2])
+
+
+def test_wide_joints_below_slim_limbs_are_no_other_style():
+    body = openpose_from_coco(people(POSES[1]))
+    canvas, visible = np.zeros((512, 512, 3), np.uint8), np.ones(18, bool)
+    require_same(decode_skeleton(draw_blended(canvas, body.xy[0], visible, 6, 4)[None]), POSES[1:2])
 
 
 def test_swapped_motions_are_shown_in_the_right_order(tmp_path):

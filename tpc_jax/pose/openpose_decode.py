@@ -120,23 +120,29 @@ def find_style(frames: UInt8[np.ndarray, "frames height width 3"]) -> Style | st
 def _best_style(
     sample: UInt8[np.ndarray, "frames height width 3"], measured: Style
 ) -> tuple[Style, float]:
-    """Return the style that explains most of what is drawn, and how much that is."""
-    best, share = measured, 0.0
+    """Return the style that explains most of what is drawn by most joints, and how much that is."""
+    best, share, score = measured, 0.0, 0.0
     for is_blended in (False, True):
         orders = (best.is_swapped,) if is_blended else (False, True)
         for is_swapped in orders:
             style = measured._replace(is_swapped=is_swapped, is_blended=is_blended)
-            explained = float(np.median([_explained(frame, style) for frame in sample]))
-            if explained > share + _MARGIN:
-                best, share = style, explained
+            tried = [_try(frame, style) for frame in sample]
+            explained = float(np.median([found for found, _ in tried]))
+            found = explained * sum(seen for _, seen in tried)
+            if found > (1 + _MARGIN) * score:
+                best, share, score = style, explained, found
             if share >= _SURE:
                 return best, share
     return best, share
 
 
-def _explained(frame: UInt8[np.ndarray, "height width 3"], style: Style) -> float:
+def _try(frame: UInt8[np.ndarray, "height width 3"], style: Style) -> tuple[float, float]:
+    """Return the explained share of a frame, and the summed confidence of its joints."""
     drawing = classify_frame(frame, style)
-    return 0.0 if drawing is None else explained_share(drawing, _decode(drawing))
+    if drawing is None:
+        return 0.0, 0.0
+    points = _decode(drawing)
+    return explained_share(drawing, points), float(points[..., 2].sum())
 
 
 def _read_frame(

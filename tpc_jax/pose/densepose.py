@@ -5,15 +5,24 @@ table; part 0 is the background. Left and right are the person's own.
 """
 
 from types import MappingProxyType
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from tpc_jax.errors import UserError
+from tpc_jax.errors import UserError, warn
+from tpc_jax.pose.densepose_iuv import IUV, find_iuv, looks_like_iuv
+from tpc_jax.pose.densepose_palettes import (
+    FOREIGN,
+    PALETTE,
+    STANDARD,
+    Drawing,
+    Variant,
+    find_variant,
+)
 from tpc_jax.pose.skeletons import BONES
 
-NUM_PARTS = 24
 # Body segments by the parts they consist of (back and front, or inner and outer halves).
 SEGMENTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -53,13 +62,6 @@ LIMB_PARTS: MappingProxyType[str, tuple[int, ...]] = MappingProxyType(
 _MAY_HIDE_A_HEAD = ("right_hand", "left_hand", "right_lower_arm", "left_lower_arm")
 TORSO_BACK, TORSO_FRONT, HEAD_RIGHT, HEAD_LEFT = 1, 2, 23, 24
 
-# Colours are looked up with 6 bits per channel: the table stays in the cache.
-_BITS = 6
-# Euclidean RGB distance that compression explains; neighbouring entries are 9.5 or more apart.
-_TOLERANCE = 16.0
-# Compressed renderings keep 93 % or more of their pixels within the tolerance (the rest are
-# seams); camera pictures below 10 %.
-_LEAST_SHARE = 0.8
 # Half the width, in pixels, of the widest seam that compression smears.
 _WIDEST_SEAM = 3
 # A region without head and torso is a person if it has this share of the largest region's area.
@@ -68,53 +70,61 @@ _LONE_SHARE = 0.2
 _SPECK_SHARE = 0.1
 
 
-def _palette() -> UInt8[np.ndarray, "parts 3"]:
-    index = np.arange(NUM_PARTS + 1) * 255 // NUM_PARTS
-    table = cv2.applyColorMap(index.astype(np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
-    return np.ascontiguousarray(table[:, 0, ::-1])
-
-
-PALETTE = _palette()
-PALETTE.setflags(write=False)
-
-
 def render_densepose(parts: UInt8[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
     """Paint a part map (0 background, 1 to 24) in the DensePose palette."""
     return PALETTE[parts]
 
 
-def palette_share(frames: UInt8[np.ndarray, "frames height width 3"]) -> float:
-    """Return the share of pixels whose colour is a palette entry up to compression.
-
-    Args:
-        frames: RGB frames; a few are enough.
-
-    Returns:
-        Near 1 for a DensePose rendering, near 0 for a camera picture or another palette.
-    """
-    return float((_DISTANCE[_quantise(frames)] <= _TOLERANCE).mean())
-
-
 def is_densepose(frames: UInt8[np.ndarray, "frames height width 3"]) -> bool:
-    """Tell whether frames are a DensePose rendering, by their colours."""
-    return palette_share(frames) >= _LEAST_SHARE
+    """Tell whether frames are a DensePose rendering in the published palette."""
+    return find_variant(frames) is STANDARD
 
 
-def decode_parts(
-    frames: UInt8[np.ndarray, "frames height width 3"], name: str = "the video"
-) -> UInt8[np.ndarray, "frames height width"]:
+def recognise_densepose(frames: UInt8[np.ndarray, "frames height width 3"]) -> IUV | Variant | str:
+    """Find out how a DensePose rendering is painted, or what is seen in place of one."""
+    found = find_iuv(frames) or find_variant(frames)
+    if isinstance(found, str) and looks_like_iuv(frames):
+        return Drawing(
+            "it looks like I, U and V whose part numbers compression has lost; save it as PNG"
+        )
+    return found
+
+
+class DensePose(NamedTuple):
+    """What a DensePose rendering shows.
+
+    Attributes:
+        parts: Part numbers, 0 background, 1 to 24.
+        frames: The rendering in the published palette.
+        uv: Coordinates in [0, 1], if they are known.
+    """
+
+    parts: UInt8[np.ndarray, "frames height width"]
+    frames: UInt8[np.ndarray, "frames height width 3"]
+    uv: Float[np.ndarray, "frames height width 2"] | None = None
+
+
+def read_densepose(
+    frames: UInt8[np.ndarray, "frames height width 3"],
+    name: str = "the video",
+    painted: IUV | Variant | None = None,
+) -> DensePose:
     """Turn a DensePose rendering into part maps.
 
     Every pixel takes the nearest palette entry. Compressed and smoothed seams run through the
-    palette and make false parts; so only pixels whose neighbourhood agrees are believed, and
-    every other pixel takes the part of the nearest believed one.
+    palette and make false parts, boxes and captions hide parts; so only pixels whose neighbourhood
+    agrees are believed, and every other pixel takes the part of the nearest believed one.
+
+    A black background, exchanged red and blue, colours of a mislabelled video, and pictures of
+    I, U and V are read as well; an `InputWarning` says so, and they are painted again.
 
     Args:
         frames: RGB rendering.
-        name: What the error message calls the input.
+        name: What messages call the input.
+        painted: How it is painted; found out by default.
 
     Returns:
-        Part numbers, 0 background, 1 to 24.
+        Parts, the rendering in the published palette, and coordinates if there are any.
 
     Raises:
         UserError: If the colours are not of the palette.
@@ -122,14 +132,25 @@ def decode_parts(
     Source:
         The palette of the DensePose videos that MagicAnimate ships; clean-up is our own.
     """
-    sample = frames[:: max(1, len(frames) // 8)]
-    share = palette_share(sample)
-    if share < _LEAST_SHARE:
+    found = recognise_densepose(frames) if painted is None else painted
+    if isinstance(found, str):
         raise UserError(
-            f"{name}: is not a DensePose rendering in the viridis palette (only {share:.0%} of its "
-            "pixels have such colours); give one, or the RGB video with a keypoint file"
+            f"{name}: is not a DensePose rendering in the viridis palette ({found}); give one, "
+            "or the RGB video with a keypoint file"
         )
-    return np.stack([_clean(_NEAREST[_quantise(frame)]) for frame in frames])
+    if found.note:
+        warn(f"{name}: {found.note}")
+    if isinstance(found, IUV):
+        return DensePose(found.parts, render_densepose(found.parts), found.uv)
+    parts = np.stack([_clean(found.nearest(frame)) for frame in frames])
+    return DensePose(parts, render_densepose(parts) if found.note else frames)
+
+
+def decode_parts(
+    frames: UInt8[np.ndarray, "frames height width 3"], name: str = "the video"
+) -> UInt8[np.ndarray, "frames height width"]:
+    """Return the parts of a DensePose rendering alone, as `read_densepose` does."""
+    return read_densepose(frames, name).parts
 
 
 def segment_mask(
@@ -191,28 +212,6 @@ def split_people(
     return masks
 
 
-def _lookup() -> tuple[UInt8[np.ndarray, " colours"], Float[np.ndarray, " colours"]]:
-    """Tabulate the nearest palette entry, and the distance to it, over quantised colours."""
-    step = 256 >> _BITS
-    level = np.arange(1 << _BITS, dtype=np.float32) * step + (step - 1) / 2
-    colours = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1).reshape(-1, 3)
-    squared = (
-        (colours**2).sum(1)[:, None]
-        - 2 * colours @ PALETTE.T.astype(np.float32)
-        + (PALETTE.astype(np.float32) ** 2).sum(1)[None]
-    )
-    distance = np.sqrt(np.maximum(squared.min(axis=1), 0))
-    return squared.argmin(axis=1).astype(np.uint8), distance.astype(np.float32)
-
-
-_NEAREST, _DISTANCE = _lookup()
-
-
-def _quantise(rgb: UInt8[np.ndarray, "*shape 3"]) -> np.ndarray:
-    high = (rgb >> (8 - _BITS)).astype(np.int32)
-    return (high[..., 0] << (2 * _BITS)) | (high[..., 1] << _BITS) | high[..., 2]
-
-
 def _clean(raw: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
     # The outline first: thin fingers against the background are real.
     parts = _refill(raw, 1, np.ones(raw.shape, bool))
@@ -228,12 +227,13 @@ def _refill(
 ) -> UInt8[np.ndarray, "height width"]:
     """Give doubtful pixels of a domain the part of the nearest pixel of it that is not doubtful.
 
-    A pixel is doubtful when another part lies within `reach` pixels (of the square window).
+    A pixel is doubtful when another part lies within `reach` pixels (of the square window), or
+    when something else is drawn there.
     """
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    believed = (cv2.erode(parts, window) == cv2.dilate(parts, window)) & domain
+    believed = (cv2.erode(parts, window) == cv2.dilate(parts, window)) & domain & (parts < FOREIGN)
     if not believed.any():
-        return parts
+        return np.where(parts < FOREIGN, parts, 0).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(
         (~believed).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -6,7 +6,7 @@ full-strength discs, on black. Limb k and joint k share colour k.
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.adapters import COCO_FROM_OPENPOSE_18
@@ -14,6 +14,8 @@ from tpc_jax.pose.filtering import DEFAULT_TAU
 
 NECK = 1
 NUM_JOINTS = 18
+# Nose, eyes and ears.
+FACE_JOINTS = (0, 14, 15, 16, 17)
 # Joints that each limb connects, in the order of drawing: later limbs hide earlier ones.
 LIMBS: tuple[tuple[int, int], ...] = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10),
@@ -30,8 +32,9 @@ COLOURS = np.array(
 LIMB_BRIGHTNESS = 0.6
 # Half the width of a limb and the radius of a joint on a canvas whose short side is 512.
 STROKE, CANVAS = 4, 512
-# A skeleton rendering: nearly all black, the rest saturated or white.
-_BLACK, _LEAST_BLACK, _LEAST_PURE, _LEAST_DRAWN = 40, 0.6, 0.8, 2e-4
+# A skeleton rendering: mostly black, the rest saturated or white, as far as compression of thin
+# strokes lets it.
+_BLACK, _LEAST_BLACK, _LEAST_PURE, _LEAST_DRAWN = 40, 0.5, 0.6, 2e-5
 
 
 def stroke_radius(height: int, width: int) -> int:
@@ -144,14 +147,39 @@ def draw_openpose(
     visible = (np.asarray(people.conf) > tau) & np.isfinite(people.xy).all(axis=-1)
     canvas = np.zeros((height, width, 3), np.uint8)
     for person in range(len(xy)):
-        for joint in np.flatnonzero(visible[person]):
-            centre = tuple(int(value) for value in xy[person, joint])
-            cv2.circle(canvas, centre, STROKE, COLOURS[joint].tolist(), thickness=-1)
-        for limb, (start, end) in enumerate(LIMBS):
-            if visible[person, start] and visible[person, end]:
-                over = canvas.copy()
-                _draw_limb(over, xy[person, start], xy[person, end], STROKE, COLOURS[limb])
-                canvas = np.asarray(cv2.addWeighted(canvas, 0.4, over, 0.6, 0))
+        canvas = draw_blended(canvas, xy[person], visible[person], STROKE, STROKE)
+    return canvas
+
+
+def draw_blended(
+    canvas: UInt8[np.ndarray, "height width 3"],
+    xy: Float[np.ndarray, "joints 2"],
+    visible: Bool[np.ndarray, " joints"],
+    radius: int,
+    stick: int,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw one person on a canvas with limbs half transparent over joints.
+
+    Args:
+        canvas: RGB canvas, drawn on in place up to the first limb.
+        xy: OpenPose-18 joints in pixels of the canvas.
+        visible: Which of them are drawn.
+        radius: Radius of a joint in pixels.
+        stick: Half the width of a limb in pixels.
+
+    Returns:
+        RGB canvas.
+
+    Source: `draw_bodypose` of pytorch-openpose, which DisCo's data set and ControlNet 1.0 use.
+    """
+    for joint in np.flatnonzero(visible):
+        centre = tuple(int(value) for value in xy[joint])
+        cv2.circle(canvas, centre, radius, COLOURS[joint].tolist(), thickness=-1)
+    for limb, (start, end) in enumerate(LIMBS):
+        if visible[start] and visible[end]:
+            over = canvas.copy()
+            _draw_limb(over, xy[start], xy[end], stick, COLOURS[limb])
+            canvas = np.asarray(cv2.addWeighted(canvas, 0.4, over, 0.6, 0))
     return canvas
 
 

@@ -6,14 +6,16 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from tpc_jax.pose.openpose import LIMBS, NECK
+from tpc_jax.pose.openpose import FACE_JOINTS, LIMBS, NECK
 from tpc_jax.pose.openpose_pixels import LIMB, WHITE, Drawing, Person, owners_of, pixels_of
 
-# Joints that the white points of the face may cover.
-FACE_JOINTS = (0, 14, 15, 16, 17)
 _NOSE = 0
 # Pieces of a limb smaller than this share of its largest piece are rims of something else.
 _SPECK = 0.3
+# More of a colour than so many discs is no piece of one.
+_MOST_DISCS = 12
+# Discs nearer than this many radii are one.
+_SAME_PLACE = 1.3
 
 
 class Face(NamedTuple):
@@ -51,18 +53,26 @@ def find_face(drawing: Drawing, people: list[Person], index: int) -> Face | None
 
 def find_partial_discs(drawing: Drawing, person: Person, face: Face | None) -> Person:
     """Find what the white points of the face leave of the discs of nose, eyes and ears."""
-    found: Person = {}
     if face is None:
-        return found
+        return {}
+    pieces: list[tuple[int, int, Float[np.ndarray, " 2"]]] = []
     for joint in FACE_JOINTS:
         pixels = pixels_of(drawing.classes == joint)
         pixels = pixels[np.linalg.norm(pixels - face.centre, axis=1) < face.radius]
-        if joint in person or len(pixels) < drawing.radius:
+        most = _MOST_DISCS * np.pi * drawing.radius**2
+        if joint in person or not drawing.radius <= len(pixels) <= most:
             continue
         # One disc may show on both sides of a row of points: take the densest neighbourhood.
         distance = np.linalg.norm(pixels[:, None] - pixels[None], axis=-1)
         near = distance <= 2 * drawing.radius
-        found[joint] = pixels[near[near.sum(axis=1).argmax()]].mean(axis=0)
+        piece = pixels[near[near.sum(axis=1).argmax()]]
+        pieces.append((len(piece), joint, piece.mean(axis=0)))
+    # Rims and mixtures of one disc may look like another joint.
+    found: Person = {}
+    for _, joint, xy in sorted(pieces, key=lambda piece: -piece[0]):
+        others = (person | found).values()
+        if all(np.linalg.norm(xy - at) > _SAME_PLACE * drawing.radius for at in others):
+            found[joint] = xy
     return found
 
 

@@ -21,13 +21,20 @@ from tpc_jax.io.uv_files import is_uv, read_uv, render_uv
 from tpc_jax.io.video import Video, choose_fps, read_video
 from tpc_jax.options import MotionKind
 from tpc_jax.pose.adapters import to_coco
-from tpc_jax.pose.densepose import decode_parts, is_densepose, split_people
+from tpc_jax.pose.densepose import (
+    decode_parts,
+    read_densepose,
+    recognise_densepose,
+    split_people,
+)
+from tpc_jax.pose.densepose_iuv import IUV
 from tpc_jax.pose.densepose_keypoints import keypoints_from_parts
+from tpc_jax.pose.densepose_palettes import Drawing, Variant
 from tpc_jax.pose.dwpose import WholeBody, draw_whole_body, frame_of, whole_body
 from tpc_jax.pose.masks import divide_masks, person_masks, read_masks
 from tpc_jax.pose.matching import Cast
-from tpc_jax.pose.openpose import is_skeleton
-from tpc_jax.pose.openpose_decode import decode_skeleton
+from tpc_jax.pose.openpose_decode import NOT_PURE, decode_skeleton, find_style
+from tpc_jax.pose.openpose_pixels import Style
 from tpc_jax.pose.plausibility import require_plausible
 from tpc_jax.pose.skeletons import NUM_KEYPOINTS
 
@@ -232,21 +239,25 @@ def read_motion(
         video = Video(_draw_video(path, file), choose_fps(path, None, fps))
     else:
         video = read_video(path, fps)
-    shape, shown = video.frames.shape[:3], _recognise(video.frames) if kind == "auto" else kind
+    seen = _recognise(video.frames) if kind == "auto" else _Recognised(kind)
+    shown, frames, shape = seen.kind, video.frames, video.frames.shape[:3]
     if keypoints_path is not None:
         file = _read_fitting_clip(keypoints_path, path, video)
     if uv_path is not None:
         uv = _read_fitting_uv(uv_path, video)
     if shown == "uv" and uv is None:
         raise UserError(f"{path}: holds no DensePose coordinates; give an .npy file or a folder")
-    parts = decode_parts(video.frames, str(path)) if shown == "densepose" else None
+    parts = None
+    if shown == "densepose":
+        parts, frames, coordinates = read_densepose(frames, str(path), seen.parts)
+        uv = coordinates if uv is None else uv
     if parts_path is not None:
         parts = _read_fitting_parts(parts_path, video)
     if file is not None:
         keypoints = to_coco(file.points, file.layout)
         found = FoundPeople(keypoints, None, parts, whole_body(file.points, file.layout))
     else:
-        found = _find_people(shown, video.frames, parts, str(path), find_people)
+        found = _find_people(seen, frames, parts, str(path), find_people)
     keypoints, masks = found.keypoints, found.masks
     parts = found.parts if parts is None else parts
     if shown != "uv":
@@ -260,27 +271,52 @@ def read_motion(
     elif file is not None and shown == "uv" and uv is not None:
         masks = divide_masks(np.any(uv > 0, axis=-1)[None], keypoints)
     require_plausible(str(keypoints_path or path), keypoints, shape[1:], masks)
-    return Motion(video.frames, video.fps, shown, keypoints, masks, parts, found.people, uv)
+    if seen.style is not None and seen.style.is_swapped:
+        frames = np.ascontiguousarray(frames[..., ::-1])
+    return Motion(frames, video.fps, shown, keypoints, masks, parts, found.people, uv)
+
+
+class _Recognised(NamedTuple):
+    """What frames show, and how it is drawn.
+
+    Attributes:
+        kind: What they show.
+        parts: How a DensePose rendering is painted.
+        style: How skeletons are drawn.
+        reason: Why they are no rendering.
+        is_drawn: Whether they are drawn in some other way, not photographed.
+    """
+
+    kind: MotionKind
+    parts: IUV | Variant | None = None
+    style: Style | None = None
+    reason: str = ""
+    is_drawn: bool = False
 
 
 def _find_people(
-    kind: MotionKind,
+    seen: _Recognised,
     frames: UInt8[np.ndarray, "frames height width 3"],
     parts: UInt8[np.ndarray, "frames height width"] | None,
     name: str,
     find_people: PeopleFinder | None,
 ) -> FoundPeople:
     """Read the people from the frames themselves; their masks too where parts are known."""
-    if kind == "uv":
+    if seen.kind == "uv":
         return FoundPeople(no_people(len(frames)))
     if parts is not None:
         return FoundPeople(*_people_from_parts(parts))
-    if kind == "openpose":
-        return FoundPeople(decode_skeleton(frames, name))
+    if seen.kind == "openpose":
+        return FoundPeople(decode_skeleton(frames, name, seen.style))
     if find_people is None:
         raise UserError(
-            f"{name}: is neither a DensePose nor a skeleton rendering, so its people are unknown; "
-            "give a keypoint file for it"
+            f"{name}: is neither a DensePose nor a skeleton rendering{seen.reason}, so its people "
+            "are unknown; give a keypoint file for it"
+        )
+    if seen.is_drawn:
+        raise UserError(
+            f"{name}: looks like a drawing of another kind{seen.reason}; give the video itself, a "
+            "keypoint file for it, or --driving-kind rgb to look for people in it all the same"
         )
     return find_people(frames)
 
@@ -363,11 +399,16 @@ def read_reference_keypoints(path: str | Path, size: tuple[int, int] | None = No
     return read_keypoints(path, size, num_frames=1).select(np.s_[:, 0])
 
 
-def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> MotionKind:
-    sample = frames[:: max(1, len(frames) // 8)]
-    if is_densepose(sample):
-        return "densepose"
-    return "openpose" if is_skeleton(sample) else "rgb"
+def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> _Recognised:
+    parts = recognise_densepose(frames)
+    if not isinstance(parts, str):
+        return _Recognised("densepose", parts=parts)
+    style = find_style(frames)
+    if not isinstance(style, str):
+        return _Recognised("openpose", style=style)
+    reason = f" (not DensePose: {parts}; not a skeleton: {style})"
+    is_drawn = isinstance(parts, Drawing) or style not in NOT_PURE
+    return _Recognised("rgb", reason=reason, is_drawn=is_drawn)
 
 
 def _people_from_parts(

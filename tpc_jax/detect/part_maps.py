@@ -89,7 +89,7 @@ def draw_parts(
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return parts
-    box = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    box = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     nearest, rim = np.full(mask.shape, np.inf), np.full(mask.shape, _LOOSE)
     for tube in body_tubes(landmarks.astype(float)):
         crop = _crop(tube, box)
@@ -195,7 +195,7 @@ def _crop(tube: Tube, box: tuple[int, int, int, int]) -> tuple[slice, slice] | N
     high = np.minimum(high, box[1::2]).astype(int)
     if (low >= high).any():
         return None
-    return slice(low[0], high[0]), slice(low[1], high[1])
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
 
 
 def _look_at(tube: Tube, crop: tuple[slice, slice]):

@@ -170,7 +170,7 @@ def read_reference(
 def _require_people(keypoints: Keypoints, path: str | Path) -> None:
     if not (np.asarray(keypoints.conf) > 0).any():
         raise UserError(
-            f"{path}: nobody is found in it; give one in which a person is seen well, or keypoints"
+            f"{path}: shows nobody; give one in which a person is seen well, or keypoints"
         )
 
 

@@ -96,3 +96,14 @@ def test_networks_of_another_kind_are_refused():
         BlazePose(Detector(), Detector(), name="model.task")
     with pytest.raises(UserError, match="unlike the networks of BlazePose"):
         BlazePose(LandmarkNetwork(), LandmarkNetwork())
+
+
+def test_a_network_that_gives_no_numbers_is_said_to_be_damaged():
+    class Damaged(Detector):
+        def __call__(self, x):
+            return [output * np.nan for output in super().__call__(x)]
+
+    picture = Picture(draw([PERSON]))
+    model = BlazePose(Damaged(), LandmarkNetwork(), name="pose.task")
+    with pytest.raises(UserError, match=r"pose\.task: gives no numbers"):
+        model.detect(picture, whole_picture(picture.size))

@@ -25,12 +25,6 @@ def test_people_are_found_whichever_way_they_are_turned(degrees):
     assert found.steadiness.min() > 0.9
 
 
-def test_only_upright_people_are_looked_for_if_asked():
-    model, image = make_model()[0], draw([turned(PERSON, 180)])
-    assert detect_people(model, image, is_turned=False) == []
-    assert len(detect_people(model, draw([PERSON]), is_turned=False)) == 1
-
-
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_nobody_is_in_an_empty_picture(value):
     image = np.full((120, 200, 3), value, np.uint8)

@@ -211,11 +211,13 @@ class _Named:
                 "BlazePose; give MediaPipe's pose model"
             )
         self.size = side
-        self._network = network
+        self._network, self._name = network, name
         self._index = {key: found.index(shape) for key, shape in shapes.items()}
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._network(x)
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise UserError(f"{self._name}: gives no numbers, so it is damaged; download it again")
         return {key: outputs[index] for key, index in self._index.items()}
 
 

@@ -81,27 +81,24 @@ class Look(NamedTuple):
     sureness: float
 
 
-def detect_people(
-    model: BlazePose, image: UInt8[np.ndarray, "height width 3"], *, is_turned: bool = True
-) -> list[Person]:
-    """Find the people of a picture.
+def detect_people(model: BlazePose, image: UInt8[np.ndarray, "height width 3"]) -> list[Person]:
+    """Find the people of a picture, also those who lie or stand on their heads.
 
     Args:
         model: The networks.
         image: RGB picture.
-        is_turned: Whether to look for people who lie or stand on their heads too.
 
     Returns:
         People from left to right by the middles of their boxes; empty if there is nobody.
     """
     picture = Picture(image)
-    people = describe(picture, search(model, picture, is_turned=is_turned))
+    people = describe(picture, search(model, picture))
     return sorted(people, key=lambda person: float(person.box[0] + person.box[2]))
 
 
-def search(model: BlazePose, picture: Picture, *, is_turned: bool = True) -> list[Look]:
+def search(model: BlazePose, picture: Picture) -> list[Look]:
     """Find people in views of a picture and look at each several times; the surest first."""
-    angles = 2 * np.pi * np.arange(_NUM_TURNS if is_turned else 1) / _NUM_TURNS
+    angles = 2 * np.pi * np.arange(_NUM_TURNS) / _NUM_TURNS
     views = [whole_picture(picture.size, angle) for angle in angles]
     looks = examine_all(model, picture, detect_regions(model, picture, views))
     if looks:

@@ -57,8 +57,8 @@ class DetectedClip(NamedTuple):
         masks: Pixels of each person.
         landmarks: As in `Person`.
         conf: Confidence of the landmarks.
-        sureness: As in `Person`; 0 where somebody is missing.
-        steadiness: As in `Person`, from when somebody was last examined.
+        sureness: As in `Person`, from when somebody was found; 0 where they are missing.
+        steadiness: The same.
     """
 
     keypoints: Keypoints
@@ -77,8 +77,6 @@ class DetectedClip(NamedTuple):
 def detect_clip(
     model: BlazePose,
     frames: Iterable[UInt8[np.ndarray, "height width 3"]],
-    *,
-    is_turned: bool = True,
     progress: Callable[[int], object] | None = None,
 ) -> DetectedClip:
     """Find the people of a video and keep all of it in memory.
@@ -86,7 +84,6 @@ def detect_clip(
     Args:
         model: The networks.
         frames: RGB pictures of one size.
-        is_turned: As in `stream_people`.
         progress: Called after every frame with its number.
 
     Returns:
@@ -99,15 +96,13 @@ def detect_clip(
     first = next(rest, None)
     if first is None:
         raise ValueError("frames must hold at least one picture, got none")
-    people = stream_people(model, itertools.chain([first], rest), is_turned=is_turned)
+    people = stream_people(model, itertools.chain([first], rest))
     return collect(_reported(people, progress), first.shape[:2])
 
 
 def stream_people(
     model: BlazePose,
     frames: Iterable[UInt8[np.ndarray, "height width 3"]],
-    *,
-    is_turned: bool = True,
 ) -> Iterator[list[Person]]:
     """Yield the people of every frame of a video, who keep their numbers.
 
@@ -118,10 +113,8 @@ def stream_people(
     Args:
         model: The networks.
         frames: RGB pictures of one size.
-        is_turned: Whether people who lie or stand on their heads are looked for too; whoever is
-            followed may turn in any case.
     """
-    people = _Followed(model, is_turned)
+    people = _Followed(model)
     for frame in frames:
         picture = Picture(frame)
         tracks = people.step(picture)
@@ -132,9 +125,8 @@ def stream_people(
 class _Followed:
     """The people as last seen."""
 
-    def __init__(self, model: BlazePose, is_turned: bool) -> None:
+    def __init__(self, model: BlazePose) -> None:
         self._model = model
-        self._is_turned = is_turned
         self._tracks: list[Track] = []
         self._num_known = 0
         self._frame = 0
@@ -143,7 +135,7 @@ class _Followed:
         """Return the people of the next frame."""
         self._follow(picture)
         if not self._seen and self._frame % _SEARCH_EVERY == 0:
-            self._greet(picture, search(self._model, picture, is_turned=self._is_turned))
+            self._greet(picture, search(self._model, picture))
         elif self._frame % self._interval() == 0:
             self._detect(picture)
         self._frame += 1

@@ -1,5 +1,5 @@
-# One virtual environment for everything: `make demo` needs the package alone, the rest its
-# development extra too. A stamp file per extra makes repeats instant.
+# One virtual environment for everything: `make demo` needs the package and its pose extra,
+# the rest its development extra. A stamp file per extra makes repeats instant.
 PYTHON ?= python3
 DEMO_ARGS ?=
 # Most of the time goes into compiling, which takes one core a test; a worker grows to 6 GB.
@@ -14,7 +14,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 .PHONY: help demo test test-all lint report fullsize clean
 
 help:
-	@echo 'make demo      install the package and animate a built-in misaligned case into out/demo'
+	@echo 'make demo      install the package, fetch the pose model and animate a built-in misaligned'
+	@echo '               case into out/demo'
 	@echo '               (DEMO_ARGS=--quick for a short run)'
 	@echo 'make test      install the development extra and run the quick tests, in minutes'
 	@echo '               (PYTEST_ARGS=...)'
@@ -51,13 +52,16 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The installation is editable, so only new metadata calls for another one.
+# The installation is editable, so only new metadata calls for another one. Without a network for
+# the pose model all but finding people in pictures works, and tests of that are left out.
 $(VENV)/.installed: pyproject.toml | $(BIN)/pip
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) -e '.[pose]'
+	-$(BIN)/tpc-jax fetch-pose
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
 	$(PIP_INSTALL) -e '.[dev]'
+	-$(BIN)/tpc-jax fetch-pose
 	@touch $@ $(VENV)/.installed
 
 # pip is the last thing that venv writes: its absence also tells of a broken-off creation.

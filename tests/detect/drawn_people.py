@@ -87,7 +87,7 @@ class LandmarkNetwork:
 
     def __init__(self, wobbling=()):
         self.calls = 0
-        self._wobbling = list(wobbling)
+        self.wobbling = list(wobbling)
 
     def __call__(self, x):
         self.calls += 1
@@ -97,7 +97,7 @@ class LandmarkNetwork:
             (hip, top), score = people[0], 1.0
             score = 1.0 if top[1] < hip[1] else 0.1
             values[:35, :2] = body_points(*hip, *top)
-            values[self._wobbling, 0] += 25 * np.sin(2.0 * self.calls)
+            values[self.wobbling, 0] += 25 * np.sin(2.0 * self.calls)
             values[:, 2], values[:, 3:] = 5, 4
             ends = [tuple(np.rint(end).astype(int).tolist()) for end in (hip, top)]
             cv2.line(mask, *ends, 9, max(1, round(np.hypot(*(top - hip)) / 4)))

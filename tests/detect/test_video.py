@@ -25,7 +25,21 @@ def test_somebody_is_followed_without_the_detector():
     detector.calls = landmarks.calls = 0
     assert all(len(people) == 1 for people in stream)
     assert detector.calls <= 2 * (40 // 12 + 1)
-    assert landmarks.calls <= 40 + 4
+    assert landmarks.calls <= 40 + 40 // 4 + 4
+
+
+def test_points_that_begin_to_wander_become_unsteady():
+    model, _, landmarks = make_model()
+    frames = [draw([walker(100 + i)]) for i in range(24)]
+    seen = []
+    for i, (person,) in enumerate(stream_people(model, frames)):
+        landmarks.wobbling = [25, 26] if 6 <= i < 14 else []
+        seen.append(person.steadiness)
+    assert np.min(seen[:6]) > 0.9
+    knees = [13, 14]
+    assert seen[14][knees].max() < 0.9
+    assert np.delete(seen[14], knees).min() > 0.98
+    assert seen[-1].min() > seen[14][knees].max()
 
 
 def test_frames_are_asked_for_one_at_a_time():

@@ -138,9 +138,7 @@ def examine(model: BlazePose, picture: Picture, region: Region) -> Look:
         for is_mirrored in (False, True)
     ]
     xyz = np.median([answer.xyz for answer in answers], axis=0)
-    distance = [np.sum((answer.xyz - xyz)[list(COCO), :2] ** 2, axis=-1) for answer in answers]
-    spread = np.sqrt(np.mean(distance, axis=0)) / (TORSO * region.side)
-    steadiness = np.exp(-((spread / _STEADY) ** 2)).astype(np.float32)
+    steadiness = steadiness_of(answers)
     score = float(np.mean([answer.score for answer in answers]))
     landmarks = Landmarks(
         xyz,
@@ -156,6 +154,18 @@ def examine(model: BlazePose, picture: Picture, region: Region) -> Look:
     steady = float(np.average(steadiness[upper], weights=seen[upper] + 1e-6))
     unsure = (1 - (score * steady) ** 3) * (1 - _agreement(model, picture, region))
     return Look(landmarks, steadiness, 1 - unsure)
+
+
+def steadiness_of(answers: Sequence[Landmarks]) -> Float[np.ndarray, " 17"]:
+    """Return how well looks at one person agree on each keypoint, 1 for full agreement.
+
+    `exp(-(spread / (0.3 torso lengths))^2)` of the root mean squared distance from the median.
+    """
+    xy = np.stack([answer.xyz[list(COCO), :2] for answer in answers])
+    distance = np.sum((xy - np.median(xy, axis=0)) ** 2, axis=-1)
+    torso = TORSO * np.mean([answer.region.side for answer in answers])
+    spread = np.sqrt(np.mean(distance, axis=0)) / torso
+    return np.exp(-((spread / _STEADY) ** 2)).astype(np.float32)
 
 
 def are_alike(one: Region, other: Region) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from tpc_jax._types import Keypoints
-from tpc_jax.detect.blazepose import BlazePose
+from tpc_jax.detect.blazepose import BlazePose, Landmarks
 from tpc_jax.detect.following import Track, colours_of, is_somebody_else, start
 from tpc_jax.detect.people import (
     LEAST_SURE,
@@ -21,6 +21,7 @@ from tpc_jax.detect.people import (
     examine,
     search,
     settle,
+    steadiness_of,
 )
 from tpc_jax.detect.regions import Picture, Region, whole_picture
 
@@ -31,6 +32,8 @@ _INTERVAL, _FEWER_INTERVAL = 12, 4
 _LOST_FOR = 25
 # Once in so many frames an empty scene is searched for people who are turned or small.
 _SEARCH_EVERY = 50
+# Once in so many frames the mirror image of a person is looked at too.
+_MIRROR_EVERY = 4
 # Least score of the detector for somebody who is then examined.
 _NEWCOMER = 0.25
 # Somebody who was lost is recovered within this part of the region's side of where they should be.
@@ -58,7 +61,7 @@ class DetectedClip(NamedTuple):
         landmarks: As in `Person`.
         conf: Confidence of the landmarks.
         sureness: As in `Person`, from when somebody was found; 0 where they are missing.
-        steadiness: The same.
+        steadiness: As in `Person`, from the newest of the looks that were compared.
     """
 
     keypoints: Keypoints
@@ -164,13 +167,23 @@ class _Followed:
                 continue
             colours = colours_of(picture, landmarks)
             if not is_somebody_else(colours, track, self._tracks):
-                look = track.look._replace(landmarks=landmarks)
+                steadiness = self._steadiness(picture, track.look.steadiness, landmarks)
+                look = track.look._replace(landmarks=landmarks, steadiness=steadiness)
                 found.append((surprise, track.seen(look, colours)))
         found.sort(key=lambda x: x[0])
         kept = self._without_doubles(picture, [track for _, track in found])
         numbers = [track.number for track in kept]
         lost = [track for track in self._tracks if track.number not in numbers]
         self._tracks = kept + [track._replace(missed=track.missed + 1) for track in lost]
+
+    def _steadiness(
+        self, picture: Picture, before: Float[np.ndarray, " 17"], landmarks: Landmarks
+    ) -> Float[np.ndarray, " 17"]:
+        """Return how steady points are, by looking again in a mirror now and then."""
+        if self._frame % _MIRROR_EVERY:
+            return before
+        again = self._model.landmarks(picture, landmarks.region, is_mirrored=True)
+        return (before + steadiness_of([landmarks, again])) / 2
 
     def _detect(self, picture: Picture) -> None:
         """Look for newcomers."""

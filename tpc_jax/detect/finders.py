@@ -32,7 +32,7 @@ def find_with_blazepose(model: BlazePose, progress: Progress | None = None) -> P
         clip = video.detect_clip(model, frames, progress=progress)
         conf = np.asarray(clip.keypoints.conf) * clip.steadiness
         keypoints = Keypoints(clip.keypoints.xy, conf.astype(np.float32))
-        return FoundPeople(keypoints, clip.masks, part_maps(clip))
+        return FoundPeople(keypoints, clip.masks, part_maps(clip), tracks=clip.tracks)
 
     return find
 

@@ -52,6 +52,7 @@ def choose_people(
         reference.keypoints,
         motion.keypoints,
         person=person,
+        tracks=motion.tracks,
         reference_size=reference.image.shape[1::-1],
         driving_size=motion.frames.shape[2:0:-1],
     )
@@ -66,7 +67,7 @@ def choose_people(
         )
     masks = None if motion.masks is None else reorder(motion.masks, cast.order)
     keypoints = select_people(motion.keypoints, cast.order)
-    return motion._replace(keypoints=keypoints, masks=masks, people=people, cast=cast)
+    return motion._replace(keypoints=keypoints, masks=masks, people=people, tracks=None, cast=cast)
 
 
 def _without(motion: Motion, cast: Cast) -> Motion:

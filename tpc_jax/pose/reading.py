@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
@@ -66,12 +66,14 @@ class FoundPeople(NamedTuple):
         masks: Pixels of each person, if they are known.
         parts: DensePose part map of everybody, if it is known.
         people: The people with hands and faces, if these are known.
+        tracks: Who is who from frame to frame, as in `pose.matching.Cast`, if that is known.
     """
 
     keypoints: Keypoints
     masks: Bool[np.ndarray, "people frames height width"] | None = None
     parts: UInt8[np.ndarray, "frames height width"] | None = None
     people: WholeBody | None = None
+    tracks: Int[np.ndarray, "tracks frames"] | None = None
 
 
 # Finds the people of pictures `[frames height width 3]`, such as those of `detect.finders`.
@@ -94,6 +96,7 @@ class Motion(NamedTuple):
         parts: DensePose part map, if it is known.
         people: The people as their file has them, with hands and faces; `[people frames ...]`.
         uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
+        tracks: Who is who from frame to frame, as in `Cast`, where the finder of the people knows it.
         cast: Who moves whom, where `choose_people` left nobody but those who move the people of a
             reference, in its order.
     """
@@ -106,6 +109,7 @@ class Motion(NamedTuple):
     parts: UInt8[np.ndarray, "frames height width"] | None
     people: WholeBody | None = None
     uv: Float[np.ndarray, "frames height width 2"] | None = None
+    tracks: Int[np.ndarray, "tracks frames"] | None = None
     cast: Cast | None = None
 
 
@@ -273,7 +277,7 @@ def read_motion(
     require_plausible(str(keypoints_path or path), keypoints, shape[1:], masks)
     if seen.style is not None and seen.style.is_swapped:
         frames = np.ascontiguousarray(frames[..., ::-1])
-    return Motion(frames, video.fps, shown, keypoints, masks, parts, found.people, uv)
+    return Motion(frames, video.fps, shown, keypoints, masks, parts, found.people, uv, found.tracks)
 
 
 class _Recognised(NamedTuple):

@@ -96,7 +96,7 @@ class Motion(NamedTuple):
         parts: DensePose part map, if it is known.
         people: The people as their file has them, with hands and faces; `[people frames ...]`.
         uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
-        tracks: Who is who from frame to frame, as in `Cast`, where the finder of the people knows it.
+        tracks: Who is who from frame to frame, as in `Cast`, where the finder knows it.
         cast: Who moves whom, where `choose_people` left nobody but those who move the people of a
             reference, in its order.
     """

@@ -49,7 +49,7 @@ fullsize: $(VENV)/.installed-dev
 	$(BIN)/python scripts/fullsize.py $(FULLSIZE_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The installation is editable, so only new metadata calls for another one. Without a network for

@@ -4,7 +4,13 @@ import warnings
 
 
 class UserError(Exception):
-    """Input that the user can mend; the message names the input, the fault and the remedy."""
+    """Input that the user can mend; the message names the input, the fault and the remedy.
+
+    What no terminal shows, as names and texts of a file may hold, is written as its escape.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(_printable(message))
 
 
 class InputWarning(UserWarning):
@@ -13,4 +19,9 @@ class InputWarning(UserWarning):
 
 def warn(message: str) -> None:
     """Say what was made of an input; commands print it as one line."""
-    warnings.warn(message, InputWarning, stacklevel=3)
+    warnings.warn(_printable(message), InputWarning, stacklevel=3)
+
+
+def _printable(text: str) -> str:
+    shown = (char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    return "".join(shown)

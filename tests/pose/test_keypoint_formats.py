@@ -5,11 +5,24 @@ import warnings
 
 import numpy as np
 import pytest
+from keypoint_documents import (
+    canvas,
+    clips,
+    flat,
+    in_layout,
+    in_parts,
+    numbered,
+    openpose,
+    own,
+    pictures,
+    scored,
+    split_whole,
+    whole,
+)
 
 from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.keypoint_files import read_keypoint_file
 from tpc_jax.io.keypoints.placing import Pictures
-from tpc_jax.pose.adapters import COCO_FROM_LAYOUT
 from tpc_jax.pose.dwpose import whole_body
 from tpc_jax.pose.reading import read_keypoints, read_motion
 from tpc_jax.pose.skeletons import KEYPOINT_NAMES
@@ -22,116 +35,8 @@ TRUTH = np.concatenate(
 )
 
 
-def in_layout(points, layout, count):
-    """Put COCO-17 points into another point set, whose other points are somewhere else."""
-    other = np.concatenate([RNG.uniform(5, 95, (count, 2)), RNG.uniform(0.4, 1, (count, 1))], 1)
-    other[list(COCO_FROM_LAYOUT[layout])] = points
-    return other
-
-
-def flat(points):
-    return points.ravel().tolist()
-
-
-def xy(points):
-    return points[:, :2].tolist()
-
-
-def own(points):
-    return {"keypoints": points.tolist()}
-
-
-def scored(points, scores="keypoint_scores", **more):
-    return {"keypoints": xy(points), scores: points[:, 2].tolist(), **more}
-
-
-def openpose(points, layout="openpose-18", count=18, **more):
-    return {"pose_keypoints_2d": flat(in_layout(points, layout, count)), **more}
-
-
-def canvas(people):
-    return {"people": people, "canvas_width": SIZE[1], "canvas_height": SIZE[0]}
-
-
-def landmarks(points):
-    full = in_layout(points, "mediapipe-33", 33)
-    return [
-        {"x": x / SIZE[1], "y": y / SIZE[0], "z": -0.3, "visibility": v}
-        for x, y, v in full.tolist()
-    ]
-
-
-def rows(points):
-    return [[p["x"], p["y"], p["z"], p["visibility"]] for p in landmarks(points)]
-
-
-def ultralytics(points):
-    x, y, visible = points.T.tolist()
-    detection = {"name": "person", "class": 0, "confidence": 0.9, "box": {"x1": 1, "y1": 2}}
-    return {**detection, "keypoints": {"x": x, "y": y, "visible": visible}}
-
-
-def whole(points):
-    return in_layout(points, "wholebody-133", 133)
-
-
-def split_whole(points):
-    return in_parts(whole(points))
-
-
-def in_parts(full):
-    parts = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21}
-    ends = np.cumsum(list(parts.values()))
-    pieces = zip([*parts, "righthand_kpts"], np.split(full, ends), strict=True)
-    return {key: flat(part) for key, part in pieces}
-
-
-def each(make):
-    return [make(points) for points in TRUTH]
-
-
-def numbered(make, key, start=0):
-    return [{key: index + start, **make(points)} for index, points in enumerate(TRUTH)]
-
-
-CLIPS = {
-    "our own": {"format": "coco-17", "frames": each(lambda p: {"people": [own(p)]})},
-    "COCO results": numbered(lambda p: {"keypoints": flat(p), "category_id": 1}, "image_id", 7),
-    "COCO-WholeBody results": numbered(lambda p: {"keypoints": flat(whole(p))}, "image_id"),
-    "COCO-WholeBody results in parts": numbered(split_whole, "image_id"),
-    "AlphaPose with Halpe-26": [
-        {"image_id": f"{i}.jpg", "keypoints": flat(in_layout(p, "halpe-26", 26)), "score": 2.9}
-        for i, p in enumerate(TRUTH)
-    ],
-    "AlphaPose with Halpe-136": [
-        {"image_id": f"{i}.jpg", "keypoints": flat(in_layout(p, "halpe-136", 136))}
-        for i, p in enumerate(TRUTH)
-    ],
-    "AlphaPose by picture": {
-        f"{i}.jpg": {"version": "AlphaPose v0.3", "people": [openpose(p)]}
-        for i, p in enumerate(TRUTH)
-    },
-    "AlphaPose as CMU": {
-        f"{i}.jpg": {"bodies": [{"joints": openpose(p)["pose_keypoints_2d"]}]}
-        for i, p in enumerate(TRUTH)
-    },
-    "mmpose": {
-        "meta_info": {"dataset_name": "coco"},
-        "instance_info": numbered(lambda p: {"instances": [scored(p)]}, "frame_id"),
-    },
-    "mmpose by frames": [[scored(p, bbox=[[1, 2, 3, 4]])] for p in TRUTH],
-    "mmpose as the inferencer returns it": {"predictions": [[scored(whole(p))] for p in TRUTH]},
-    "ComfyUI": each(lambda p: canvas([openpose(p, face_keypoints_2d=None)])),
-    "ViTPose": each(lambda p: [scored(p, "scores", labels=list(range(17)), bbox=[1.0, 2, 3, 4])]),
-    "ultralytics": each(lambda p: [ultralytics(p)]),
-    "ultralytics as strings": each(lambda p: json.dumps([ultralytics(p)])),
-    "OpenPifPaf": numbered(lambda p: {"predictions": [{"keypoints": flat(p)}]}, "frame"),
-    "rtmlib by frames": each(lambda p: {"keypoints": [xy(p)], "scores": [p[:, 2].tolist()]}),
-    "MediaPipe": each(landmarks),
-    "MediaPipe as rows": each(rows),
-    "MediaPipe tasks": each(lambda p: {"pose_landmarks": [landmarks(p)]}),
-    "MediaPipe solutions": each(lambda p: {"pose_landmarks": {"landmark": landmarks(p)}}),
-}  # fmt: skip
+CLIPS = clips(TRUTH, SIZE)
+FOLDERS = list(pictures(TRUTH[0], SIZE))
 
 
 def read(path, num_frames=FRAMES, size=SIZE):
@@ -151,31 +56,18 @@ def test_a_clip_of_every_format_is_read(tmp_path, name):
     require_truth(read(tmp_path / "k.json"))
 
 
-FOLDERS = {
-    "our own": lambda p: {"format": "coco-17", "people": [own(p)]},
-    "COCO results": lambda p: [{"image_id": 139, "keypoints": flat(p)}],
-    "mmpose": lambda p: [scored(p)],
-    "OpenPose": lambda p: {"version": 1.3, "people": [openpose(p, "openpose-25", 25)]},
-    "ComfyUI": lambda p: [canvas([openpose(p)])],
-    "ViTPose": lambda p: [scored(p, "scores")],
-    "ultralytics": lambda p: [ultralytics(p)],
-    "OpenPifPaf": lambda p: [{"keypoints": flat(p), "bbox": [1, 2, 3, 4], "category_id": 1}],
-    "MediaPipe": landmarks,
-}
-
-
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_with_a_file_per_frame_is_read(tmp_path, name):
     for index, points in enumerate(TRUTH):  # text order would put 10 before 9
         file = tmp_path / f"v_{index + 8}_keypoints.json"
-        file.write_text(json.dumps(FOLDERS[name](points)))
+        file.write_text(json.dumps(pictures(points, SIZE)[name]))
     require_truth(read(tmp_path))
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_an_empty_frame_and_odd_people_do_not_stop_a_clip(tmp_path, name):
     for index, points in enumerate(TRUTH):
-        document = FOLDERS[name](points)
+        document = pictures(points, SIZE)[name]
         people = document["people"] if isinstance(document, dict) else document
         if name == "ComfyUI":
             people = document[0]["people"]
@@ -202,7 +94,7 @@ ODD = [
 
 
 def test_odd_people_are_left_out_and_counted(tmp_path):
-    document = [canvas([*ODD, openpose(points)]) for points in TRUTH]
+    document = [canvas([*ODD, openpose(points)], SIZE) for points in TRUTH]
     (tmp_path / "k.json").write_text(json.dumps(document))
     with pytest.warns(
         InputWarning, match=rf"k.json: {len(ODD) * FRAMES} entries are left out; "
@@ -212,11 +104,13 @@ def test_odd_people_are_left_out_and_counted(tmp_path):
 
 
 def test_a_file_of_odd_people_alone_is_an_error(tmp_path):
-    (tmp_path / "k.json").write_text(json.dumps(canvas(ODD)))
+    (tmp_path / "k.json").write_text(json.dumps(canvas(ODD, SIZE)))
     with pytest.raises(UserError, match=r"k\.json: holds no people that can be read: .*null"):
         read_keypoints(tmp_path / "k.json", SIZE)
     nobody = np.zeros((18, 3))
-    (tmp_path / "k.json").write_text(json.dumps(canvas([{"pose_keypoints_2d": flat(nobody)}])))
+    (tmp_path / "k.json").write_text(
+        json.dumps(canvas([{"pose_keypoints_2d": flat(nobody)}], SIZE))
+    )
     with pytest.raises(UserError, match="no people with a visible point"):
         read_keypoints(tmp_path / "k.json", SIZE)
 
@@ -286,7 +180,8 @@ def test_hands_and_face_of_openpose_are_kept(tmp_path, count):
     parts = {"face": face, "hand_left": left, "hand_right": right}
     more = {f"{key}_keypoints_2d": flat(value) for key, value in parts.items()}
     document = canvas(
-        [openpose(TRUTH[0], f"openpose-{count}", count, foot_keypoints_2d=[1.0] * 18, **more)]
+        [openpose(TRUTH[0], f"openpose-{count}", count, foot_keypoints_2d=[1.0] * 18, **more)],
+        SIZE,
     )
     (tmp_path / "k.json").write_text(json.dumps(document))
     file = read_keypoint_file(tmp_path / "k.json")
@@ -313,7 +208,7 @@ def test_a_file_that_states_its_canvas_is_a_motion(tmp_path, name):
         people = [{"keypoints": pose.tolist()}]
         document = {"format": "coco-17", "height": SIZE[0], "width": SIZE[1], "people": people}
     elif name == "ComfyUI":
-        document = [canvas([openpose(pose)])]
+        document = [canvas([openpose(pose)], SIZE)]
     else:
         image = {"id": 4, "file_name": "a.png", "height": SIZE[0], "width": SIZE[1]}
         document = {"images": [image], "annotations": [{"image_id": 4, "keypoints": flat(pose)}]}
@@ -364,10 +259,12 @@ def test_points_go_by_the_names_that_the_file_gives(tmp_path):
     names = [KEYPOINT_NAMES[k] for k in order]
     meta = {"meta_info": {"keypoint_id2name": {str(i): name for i, name in enumerate(names)}}}
     inverse = {"meta_info": {"keypoint_name2id": {name: i for i, name in enumerate(names)}}}
-    instances = numbered(lambda p: {"instances": [scored(p[order])]}, "frame_id")
+    instances = numbered(TRUTH, lambda p: {"instances": [scored(p[order])]}, "frame_id")
     category = {"id": 1, "name": "person", "keypoints": names}
-    annotations = numbered(lambda p: {"category_id": 1, "keypoints": flat(p[order])}, "image_id")
-    frames = each(lambda p: {"people": [own(p[order])]})
+    annotations = numbered(
+        TRUTH, lambda p: {"category_id": 1, "keypoints": flat(p[order])}, "image_id"
+    )
+    frames = [{"people": [own(points[order])]} for points in TRUTH]
     for document in (
         meta | {"instance_info": instances},
         inverse | {"instance_info": instances},
@@ -405,3 +302,10 @@ def test_points_named_otherwise_are_refused_whatever_their_number(tmp_path):
     (tmp_path / "k.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match="names no left_ankle, right_ankle among its points"):
         read(tmp_path / "k.json", 1)
+
+
+def test_texts_of_a_file_are_shown_in_one_line(tmp_path):
+    (tmp_path / "k\x1b.json").write_text(json.dumps({"a\r\nb\ud800\x85": 1}))
+    with pytest.raises(UserError, match=r"k\\x1b\.json: .*\(a dictionary of a b\\ud800") as caught:
+        read_keypoint_file(tmp_path / "k\x1b.json")
+    assert str(caught.value).isprintable()

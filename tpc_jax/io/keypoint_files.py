@@ -94,10 +94,10 @@ def _read_document(path: Path, num_frames: int | None) -> Document:
 
 
 def _damaged(path: Path, error: BaseException) -> UserError:
+    reason = " ".join(str(error).split())
     if isinstance(error, FormatError):
-        return UserError(f"{path}: {error}")
-    reason = " ".join(str(error).split())[:150]
-    reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        return UserError(f"{path}: {reason}")
+    reason = f"it lacks {reason[:150]}" if isinstance(error, KeyError) else reason[:150]
     return UserError(f"{path}: is incomplete or damaged ({reason}); give {KNOWN}")
 
 

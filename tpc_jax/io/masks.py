@@ -136,7 +136,7 @@ def _from_array(path: Path) -> Bool[np.ndarray, "*people frames height width"]:
         masks = loaded if isinstance(loaded, np.ndarray) else _from_archive(path, loaded)
     except ARCHIVE_ERRORS as error:
         raise UserError(f"{path}: is not a readable archive of masks; save it again") from error
-    if masks.dtype.kind not in "biuf" or masks.ndim < 2 or 0 in masks.shape:
+    if masks.dtype.kind not in "biuf" or not 2 <= masks.ndim <= 4 or 0 in masks.shape:
         raise UserError(
             f"{path}: masks are {masks.dtype} {list(masks.shape)}; save booleans of shape [frames, "
             "height, width]"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.errors import UserError
@@ -66,12 +66,14 @@ class FoundPeople(NamedTuple):
         masks: Pixels of each person, if they are known.
         parts: DensePose part map of everybody, if it is known.
         people: The people with hands and faces, if these are known.
+        is_followed: Whether a row is one person from first to last frame.
     """
 
     keypoints: Keypoints
     masks: Bool[np.ndarray, "people frames height width"] | None = None
     parts: UInt8[np.ndarray, "frames height width"] | None = None
     people: WholeBody | None = None
+    is_followed: bool = False
 
 
 # Finds the people of pictures `[frames height width 3]`, such as those of `detect.finders`.
@@ -81,8 +83,8 @@ PeopleFinder = Callable[[UInt8[np.ndarray, "frames height width 3"]], FoundPeopl
 class Motion(NamedTuple):
     """A motion, ready to be matched with the reference people.
 
-    People are in no particular order from frame to frame until `choose_people` finds out who is
-    who; `masks` has them in the order of `keypoints`.
+    Unless they were followed, people are in no particular order from frame to frame until
+    `choose_people` finds out who is who; `masks` has them in the order of `keypoints`.
 
     Attributes:
         frames: The video itself, RGB.
@@ -96,6 +98,8 @@ class Motion(NamedTuple):
         uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
         cast: Who moves whom, where `choose_people` left nobody but those who move the people of a
             reference, in its order.
+        is_followed: As in `FoundPeople`.
+        sources: As in `Video`.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
@@ -107,6 +111,8 @@ class Motion(NamedTuple):
     people: WholeBody | None = None
     uv: Float[np.ndarray, "frames height width 2"] | None = None
     cast: Cast | None = None
+    is_followed: bool = False
+    sources: Int[np.ndarray, " frames"] | None = None
 
 
 def no_people(*frames: int) -> Keypoints:
@@ -273,7 +279,10 @@ def read_motion(
     require_plausible(str(keypoints_path or path), keypoints, shape[1:], masks)
     if seen.style is not None and seen.style.is_swapped:
         frames = np.ascontiguousarray(frames[..., ::-1])
-    return Motion(frames, video.fps, shown, keypoints, masks, parts, found.people, uv)
+    return Motion(
+        frames, video.fps, shown, keypoints, masks, parts, found.people, uv,
+        is_followed=found.is_followed, sources=video.sources,
+    )  # fmt: skip
 
 
 class _Recognised(NamedTuple):
@@ -333,6 +342,9 @@ def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -
 
 def _read_fitting_parts(path: str | Path, video: Video) -> UInt8[np.ndarray, "frames height width"]:
     frames = follow(read_video(path, video.fps).frames, video.sources, 0)
+    _, height, width, _ = video.frames.shape
+    if frames.shape[1:3] == (height + height % 2, width + width % 2):
+        frames = frames[:, :height, :width]  # encoders make sizes even
     if frames.shape != video.frames.shape:
         raise UserError(
             f"{path}: has {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} pixels, the "

@@ -94,7 +94,8 @@ def check(
             print(f"{'warning: ' if remark.is_warning else ''}{remark.text}")
         print(told["verdict"])
     if out is not None:
-        frames = np.linspace(0, clip.num_frames - 1, _FRAMES_SHOWN).round().astype(int)
+        last = clip.num_frames - 1
+        frames = np.unique(np.linspace(0, last, _FRAMES_SHOWN).round().astype(int))
         masks = np.stack([clip.warped(person, frames).masks for person in range(clip.num_people)])
         rows = {"calibrated": overlay_frames(clip, masks, frames)}
         write_image(out, contact_sheet(rows, num_columns=_FRAMES_SHOWN))

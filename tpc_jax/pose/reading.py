@@ -342,9 +342,6 @@ def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -
 
 def _read_fitting_parts(path: str | Path, video: Video) -> UInt8[np.ndarray, "frames height width"]:
     frames = follow(read_video(path, video.fps).frames, video.sources, 0)
-    _, height, width, _ = video.frames.shape
-    if frames.shape[1:3] == (height + height % 2, width + width % 2):
-        frames = frames[:, :height, :width]  # encoders make sizes even
     if frames.shape != video.frames.shape:
         raise UserError(
             f"{path}: has {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} pixels, the "

@@ -38,7 +38,7 @@ _ROLES = {
     "reference_parts": "reference_densepose.png",
     "driving_keypoints": "driving_keypoints.json",
     "target_masks": "driving_masks.npz",
-    "driving_parts": "driving_densepose.mp4",
+    "driving_parts": "driving_densepose",
 }
 # What COCO-WholeBody calls faces, left hands and right hands.
 _BESIDE = ("face_kpts", "lefthand_kpts", "righthand_kpts")
@@ -190,15 +190,18 @@ def _write_found(folder: Path, motion: Motion) -> None:
     size, people = motion.frames.shape[1:3], motion.people
     beside: dict[str, Keypoints] = {}
     if people is not None and any(part.conf.any() for part in (people.hands, people.face)):
-        hands = (people.hands.select(np.s_[..., side, :]) for side in range(2))
+        hands = (people.hands.select(np.s_[:, :, side]) for side in range(2))
         beside |= zip(_BESIDE, (people.face, *hands), strict=True)
     path = folder / _ROLES["driving_keypoints"]
     write_keypoint_file(path, motion.keypoints, size, beside)
     if motion.masks is not None:
         write_masks(folder / _ROLES["target_masks"], motion.masks)
     if motion.parts is not None:
-        parts = render_densepose(motion.parts)
-        write_video(folder / _ROLES["driving_parts"], parts, motion.fps)
+        # Pictures, because a video halves the size of colours.
+        parts = folder / _ROLES["driving_parts"]
+        parts.mkdir()
+        for frame, rendering in enumerate(render_densepose(motion.parts)):
+            write_image(parts / f"{frame:05}.png", rendering)
 
 
 def _skeletons(motion: Motion) -> UInt8[np.ndarray, "frames height width 3"]:

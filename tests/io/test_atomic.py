@@ -152,3 +152,19 @@ def test_looking_ahead_leaves_nothing_and_refuses_devices(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="not a regular file"):
         require_writable(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_link_in_a_folder_is_replaced_by_a_new_one_and_what_it_leads_to_is_left(
+    tmp_path, is_folder
+):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "0.png").write_text("picture")
+    (tmp_path / "video").write_text("frames")
+    for source in ("frames", "frames") if is_folder else ("video", "video", "frames"):
+        with atomic_path(tmp_path / "out", directory=True) as partial:
+            (partial / "link").symlink_to(tmp_path / source)
+    assert (tmp_path / "out" / "link").resolve() == tmp_path / source
+    assert (tmp_path / "video").read_text() == "frames"
+    assert not (tmp_path / "video").is_symlink()
+    assert (tmp_path / "frames" / "0.png").read_text() == "picture"

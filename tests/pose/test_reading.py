@@ -2,6 +2,7 @@ import json
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from pose_figures import draw_parts, place
@@ -15,6 +16,8 @@ from tpc_jax.pose.densepose import render_densepose
 from tpc_jax.pose.masks import divide_masks, read_masks
 from tpc_jax.pose.openpose import draw_skeleton
 from tpc_jax.pose.reading import (
+    FoundPeople,
+    no_people,
     read_keypoints,
     read_motion,
     read_reference,
@@ -342,3 +345,111 @@ def test_a_reference_mask_of_labels_or_of_another_size_is_read(tmp_path):
         assert (read_reference(*given, tmp_path / "half.png").masks[0] == mask).mean() > 0.98
     with pytest.raises(UserError, match=r"wide.png: is 256x100 pixels but the reference .*person"):
         read_reference(*given, tmp_path / "wide.png")
+
+
+class Finder:
+    """Finds the person of `POSES`, and counts what it is asked; nobody where it is told so."""
+
+    def __init__(self, is_blind=False):
+        self.asked = []
+        self._is_blind = is_blind
+
+    def __call__(self, frames):
+        self.asked.append(len(frames))
+        if self._is_blind:
+            return FoundPeople(no_people(len(frames)))
+        keypoints = clip_keypoints(POSES[: len(frames)])
+        parts = np.stack([parts_of(pose) for pose in POSES[: len(frames)]])
+        return FoundPeople(keypoints, parts[None] > 0, parts, is_followed=True)
+
+
+def write_scenery(folder):
+    write_video(folder / "rgb.mp4", scenery(), 25)
+    write_image(folder / "person.png", scenery()[0])
+    write_keypoint_file(folder / "moved.json", clip_keypoints([pose + 1 for pose in POSES]), SIZE)
+    moved = Keypoints((POSES[0] + 1)[None], np.ones((1, 17)))
+    write_keypoint_file(folder / "still.json", moved, SIZE)
+    return folder / "rgb.mp4", folder / "person.png"
+
+
+def test_people_are_looked_for_in_raw_files(tmp_path):
+    video, picture = write_scenery(tmp_path)
+    finder = Finder()
+    motion = read_motion(video, find_people=finder)
+    assert (motion.kind, motion.is_followed) == ("rgb", True)
+    np.testing.assert_array_equal(motion.keypoints.xy, clip_keypoints().xy)
+    np.testing.assert_array_equal(motion.masks[0], motion.parts > 0)
+    reference = read_reference(picture, find_people=finder)
+    np.testing.assert_array_equal(reference.keypoints.xy[0], POSES[0].astype(np.float32))
+    np.testing.assert_array_equal(reference.masks[0], reference.parts > 0)
+    assert finder.asked == [3, 1]
+
+
+def test_nobody_is_looked_for_where_people_are_known(tmp_path):
+    video, picture = write_scenery(tmp_path)
+    rendering = densepose(tmp_path / "parts.mp4")
+    skeletons = [draw_skeleton(clip_keypoints().select(np.s_[:, i]), *SIZE) for i in range(3)]
+    write_video(tmp_path / "skeleton.mp4", np.stack(skeletons), 24)
+    write_image(tmp_path / "parts.png", render_densepose(parts_of(POSES[0])))
+    np.save(tmp_path / "uv.npy", np.full((3, 2, *SIZE), 0.5, np.float32))
+    finder = Finder()
+    for source in (rendering, tmp_path / "skeleton.mp4"):
+        read_motion(source, find_people=finder)
+    read_motion(video, keypoints_path=tmp_path / "moved.json", find_people=finder)
+    read_motion(tmp_path / "uv.npy", fps=25, find_people=finder)
+    read_reference(picture, tmp_path / "still.json", find_people=finder)
+    read_reference(picture, parts=tmp_path / "parts.png", find_people=finder)
+    assert finder.asked == []
+
+
+def test_what_is_given_wins_over_what_is_found(tmp_path):
+    video, picture = write_scenery(tmp_path)
+    masks = np.stack([np.roll(mask, 4, axis=1) for mask in some_masks()])
+    np.savez(tmp_path / "m.npz", masks=masks)
+    write_image(tmp_path / "m.png", masks[0])
+    finder = Finder()
+    motion = read_motion(video, masks_path=tmp_path / "m.npz", find_people=finder)
+    np.testing.assert_array_equal(motion.masks[0], masks)
+    assert (motion.parts > 0).any(axis=(1, 2)).all()
+    reference = read_reference(picture, mask=tmp_path / "m.png", find_people=finder)
+    np.testing.assert_array_equal(reference.masks[0], masks[0])
+    assert finder.asked == [3, 1]
+
+
+def test_a_part_rendering_beside_a_video_gives_its_people(tmp_path):
+    parts = np.stack([np.roll(parts_of(pose), 5, axis=1) for pose in POSES])
+    write_video(tmp_path / "rgb.mp4", scenery(), 24)
+    rendering = densepose(tmp_path / "parts.mp4", render_densepose(parts))
+    finder = Finder()
+    motion = read_motion(tmp_path / "rgb.mp4", parts_path=rendering, find_people=finder)
+    assert finder.asked == []
+    assert motion.kind == "rgb"
+    assert (motion.parts == parts).mean() > 0.99
+    assert np.abs(motion.keypoints.xy[0] - np.stack(POSES) - [5, 0]).max() < 4
+    densepose(tmp_path / "short.mp4", render_densepose(parts[:2]))
+    with pytest.raises(UserError, match=r"short.mp4: has 2 frames of 256x256 pixels, the motion 3"):
+        read_motion(tmp_path / "rgb.mp4", parts_path=tmp_path / "short.mp4", find_people=finder)
+
+
+def test_a_drawing_of_another_kind_is_not_searched_unless_it_is_said_to_be_a_video(tmp_path):
+    index = (np.arange(25) * 255 // 24).astype(np.uint8)[:, None]
+    colours = cv2.applyColorMap(index, cv2.COLORMAP_JET)[:, 0, ::-1]
+    drawn = np.stack([colours[parts_of(pose)] for pose in POSES])
+    write_video(tmp_path / "drawn.mp4", drawn, 25)
+    finder = Finder()
+    with pytest.raises(UserError, match=r"drawn.mp4: looks like a drawing .* --driving-kind rgb"):
+        read_motion(tmp_path / "drawn.mp4", find_people=finder)
+    assert finder.asked == []
+    assert read_motion(tmp_path / "drawn.mp4", "rgb", find_people=finder).kind == "rgb"
+    assert finder.asked == [3]
+
+
+def test_where_nobody_is_found_one_line_says_so(tmp_path):
+    video, picture = write_scenery(tmp_path)
+    write_video(tmp_path / "black.mp4", np.zeros((3, *SIZE, 3), np.uint8), 25)
+    for read, path in (
+        (read_motion, video), (read_motion, tmp_path / "black.mp4"), (read_reference, picture),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"{path.name}: shows nobody; give") as caught:
+            read(path, find_people=Finder(is_blind=True))
+        assert "\n" not in str(caught.value)

@@ -141,3 +141,8 @@ def test_masks_that_come_later_are_noticed(lag):
         centre = x[np.clip(frame - lag, 0, frames - 1)]
         masks[0, frame, 40:60, max(centre - 3, 0) : centre + 4] = True
     assert time_offset(keypoints, masks) == lag
+
+
+def test_a_person_whom_nobody_moves_is_said_to_stay():
+    assert warnings_of(pair(drv_conf=np.zeros(17))) == ["alone"]
+    assert warnings_of(pair(drv_conf=np.zeros(17), ok=False)) == ["alone"]

@@ -34,15 +34,25 @@ def prepare(inputs: Annotated[Inputs, tyro.conf.OmitArgPrefixes], out: Path) -> 
     from tpc_jax.report.prepared import write_prepared
 
     require_writable(out, directory=True)
-    if inputs.reference is None or inputs.driving is None:
-        raise UserError("what is prepared are pictures; give --reference and --driving")
+    if inputs.prepared is not None or inputs.reference is None or inputs.driving is None:
+        raise UserError("pictures are what is prepared; give --reference and --driving")
     with stage("reading"):
         reference, motion = read_everybody(inputs)
     counts = [len(side.keypoints.conf) for side in (reference, motion)]
     print(f"people in the picture: {counts[0]}, in the motion: {counts[1]}")
-    settings = {"detector": inputs.detector, "kind": motion.kind}
+    if 0 in counts:
+        raise UserError(
+            f"{inputs.driving}: holds coordinates, in which nobody is found; give keypoints for it "
+            "with --driving-keypoints"
+        )
+    sources = inputs.reference, inputs.driving
     with stage("writing"):
-        write_prepared(out, reference, motion, (inputs.reference, inputs.driving), settings)
+        write_prepared(
+            *(out, reference, motion, sources),
+            detector=inputs.detector,
+            kind=inputs.driving_kind,
+            fps=inputs.fps,
+        )
     print(f"wrote {out}; look at {out / 'overview.png'}")
 
 
@@ -84,7 +94,8 @@ def check(
             print(f"{'warning: ' if remark.is_warning else ''}{remark.text}")
         print(told["verdict"])
     if out is not None:
-        frames = np.linspace(0, clip.num_frames - 1, _FRAMES_SHOWN).round().astype(int)
+        last = clip.num_frames - 1
+        frames = np.unique(np.linspace(0, last, _FRAMES_SHOWN).round().astype(int))
         masks = np.stack([clip.warped(person, frames).masks for person in range(clip.num_people)])
         rows = {"calibrated": overlay_frames(clip, masks, frames)}
         write_image(out, contact_sheet(rows, num_columns=_FRAMES_SHOWN))

@@ -1,18 +1,23 @@
 """What the commands have in common: reading inputs and settings, showing progress."""
 
 import contextlib
+import dataclasses
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from tqdm import tqdm
 
 from tpc_jax.commands.options import Inputs, ModelChoice
 from tpc_jax.errors import UserError
 
-_ROLES = (
-    *("reference", "reference_keypoints", "reference_mask", "reference_parts"),
+# The picture and the motion, each with what else may be given or prepared about it.
+_REFERENCE = ("reference", "reference_keypoints", "reference_mask", "reference_parts")
+_DRIVING = (
     *("driving", "driving_keypoints", "driving_parts", "target_masks"),
+    *("driving_kind", "fps"),
 )
 
 
@@ -44,61 +49,60 @@ def read_everybody(inputs: Inputs, *, needs_people: bool = True):
         UserError: As there.
     """
     from tpc_jax.pose.reading import read_motion, read_reference
-    from tpc_jax.report.prepared import prepared_files
 
-    if inputs.is_empty:
+    is_followed = False
+    if inputs.prepared is not None:
+        inputs, is_followed = _with_prepared(inputs, inputs.prepared)
+    if inputs.reference is None or inputs.driving is None:
         raise UserError(
             "a reference and a motion are needed; give --reference and --driving, or --prepared"
         )
-    files = {} if inputs.prepared is None else prepared_files(inputs.prepared)
-    # What is given wins, and with another picture or motion nothing that was found in the old one.
-    for role in ("reference", "driving"):
-        if getattr(inputs, role) is not None:
-            files = {name: path for name, path in files.items() if not _is_about(name, role)}
-    files |= {role: path for role in _ROLES if (path := getattr(inputs, role)) is not None}
-    finder = _Finder(inputs)
+    finder = functools.partial(_find_people, inputs)
     reference = read_reference(
-        files["reference"],
-        files.get("reference_keypoints"),
-        files.get("reference_mask"),
-        files.get("reference_parts"),
+        inputs.reference,
+        inputs.reference_keypoints,
+        inputs.reference_mask,
+        inputs.reference_parts,
         finder if needs_people else None,
     )
     motion = read_motion(
-        files["driving"],
+        inputs.driving,
         kind=inputs.driving_kind,
-        keypoints_path=files.get("driving_keypoints"),
-        masks_path=files.get("target_masks"),
+        keypoints_path=inputs.driving_keypoints,
+        masks_path=inputs.target_masks,
         uv_path=inputs.driving_uv,
-        parts_path=files.get("driving_parts"),
+        parts_path=inputs.driving_parts,
         fps=inputs.fps,
         find_people=finder,
     )
-    return reference, motion
+    return reference, motion._replace(is_followed=is_followed or motion.is_followed)
 
 
-def _is_about(name: str, role: str) -> bool:
-    return name.startswith(role) or (role == "driving" and name == "target_masks")
+def _with_prepared(inputs: Inputs, folder: Path) -> tuple[Inputs, bool]:
+    """Fill in what a prepared folder holds; what is given wins.
+
+    Returns:
+        The inputs, and whether the folder's keypoints are among them and of people who were
+        followed.
+    """
+    from tpc_jax.report.prepared import read_prepared
+
+    prepared = read_prepared(folder)
+    found = prepared.files | {"driving_kind": prepared.kind, "fps": prepared.fps}
+    for names in (_REFERENCE, _DRIVING):
+        # Of another picture or motion nothing counts that was found in this one.
+        if getattr(inputs, names[0]) is None:
+            missing = [name for name in names if getattr(inputs, name) in (None, "auto")]
+            inputs = dataclasses.replace(inputs, **{name: found.get(name) for name in missing})
+    keypoints = inputs.driving_keypoints
+    is_ours = keypoints is not None and keypoints == found.get("driving_keypoints")
+    return inputs, is_ours and prepared.is_followed
 
 
-class _Finder:
-    """Finds people with the detector that was chosen, opened when it is needed."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        self._inputs = inputs
-        self._find = None
-        self._bar = None
-
-    def __call__(self, frames):
-        if self._find is None:
-            self._find = _open_finder(self._inputs, self._update)
-        bar = tqdm(total=len(frames), desc="finding people", unit="frame", leave=False)
-        with bar as self._bar:
-            return self._find(frames)
-
-    def _update(self, frame: int) -> None:
-        if self._bar is not None:
-            self._bar.update()
+def _find_people(inputs: Inputs, frames):
+    """Find people by the detector that was chosen, and show how far it is."""
+    with step_bar("finding people", len(frames), "frame") as update:
+        return _open_finder(inputs, update)(frames)
 
 
 def _open_finder(inputs: Inputs, progress: Callable[[int], object]):
@@ -169,7 +173,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def step_bar(name: str, total: int) -> Iterator[Callable[[int], object]]:
+def step_bar(name: str, total: int, unit: str = "step") -> Iterator[Callable[[int], object]]:
     """Show a bar; yields the function to call after each step."""
-    with tqdm(total=total, desc=name, unit="step") as bar:
+    with tqdm(total=total, desc=name, unit=unit) as bar:
         yield lambda step: bar.update()

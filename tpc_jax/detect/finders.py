@@ -32,7 +32,7 @@ def find_with_blazepose(model: BlazePose, progress: Progress | None = None) -> P
         clip = video.detect_clip(model, frames, progress=progress)
         conf = np.asarray(clip.keypoints.conf) * clip.steadiness
         keypoints = Keypoints(clip.keypoints.xy, conf.astype(np.float32))
-        return FoundPeople(keypoints, clip.masks, part_maps(clip), tracks=clip.tracks)
+        return FoundPeople(keypoints, clip.masks, part_maps(clip), is_followed=True)
 
     return find
 
@@ -49,7 +49,7 @@ def find_with_wholebody(
 
     def find(frames: UInt8[np.ndarray, "frames height width 3"]) -> FoundPeople:
         clip = wholebody.detect_clip(detector, frames, progress=progress)
-        return FoundPeople(clip.keypoints, people=clip.people)
+        return FoundPeople(clip.keypoints, people=clip.people, is_followed=True)
 
     return find
 

@@ -23,7 +23,7 @@ def atomic_path(path: str | Path, *, directory: bool = False) -> Iterator[Path]:
     An exception, Ctrl-C included, removes the temporary and every parent folder made for it, so
     nothing half-written is left. An existing file is replaced in one step and hands its mode on; a
     link stays, what it leads to is replaced. An existing directory keeps its other entries; entries
-    of the same name are replaced one by one.
+    of the same name are replaced one by one, and a link is replaced where the new entry is one too.
 
     Args:
         path: The final output. Missing parent folders are made.
@@ -124,10 +124,14 @@ def _move(partial: Path, final: Path) -> None:
         _replace(partial, final)
         return
     for entry in partial.iterdir():
-        target = Path(os.path.realpath(final / entry.name))
+        present = final / entry.name
+        if entry.is_symlink() and present.is_symlink():
+            os.replace(entry, present)
+            continue
+        target = Path(os.path.realpath(present))
         if target.is_dir():
             shutil.rmtree(target)
-        if (final / entry.name).is_symlink():
+        if present.is_symlink():
             # Perhaps on another file system: copied beside its target, then put in one step.
             beside = target.with_name(partial.name)
             shutil.move(entry, beside)

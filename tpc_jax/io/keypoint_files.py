@@ -6,10 +6,13 @@ Our own format is JSON with one list `[x, y, confidence]` per COCO-17 point, in 
     {"format": "coco-17", "frames": [{"people": [{"keypoints": [...]}]}, ...]}
 
 `width` and `height` of the annotated picture are optional; points are scaled to a picture of
-another size. Mapping other point sets to COCO-17 is the business of `pose.adapters`.
+another size. Beside `keypoints` a person may have `face_kpts`, `lefthand_kpts` and
+`righthand_kpts`, as in COCO-WholeBody. Mapping other point sets to COCO-17 is the business of
+`pose.adapters`.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,7 +189,10 @@ def _read_people(path: Path, document: Document) -> tuple[str, list[list[Person]
 
 
 def write_keypoint_file(
-    path: str | Path, keypoints: Keypoints, size: tuple[int, int] | None = None
+    path: str | Path,
+    keypoints: Keypoints,
+    size: tuple[int, int] | None = None,
+    beside: Mapping[str, Keypoints] | None = None,
 ) -> None:
     """Write COCO-17 keypoints in our own format, atomically.
 
@@ -194,27 +200,43 @@ def write_keypoint_file(
         path: The JSON file.
         keypoints: `[people 17]` of one picture or `[people frames 17]` of a clip.
         size: (height, width) of the picture in pixels, checked when the file is read.
+        beside: More points of the same people and frames, by the names that COCO-WholeBody gives
+            them.
 
     Raises:
         UserError: If the file cannot be written.
         ValueError: If the arrays do not have these shapes or a visible point is not finite.
     """
-    xy, conf = np.asarray(keypoints.xy, float), np.asarray(keypoints.conf, float)
+    xy, conf = np.asarray(keypoints.xy), np.asarray(keypoints.conf)
     if conf.ndim not in (2, 3) or conf.shape[-1] != 17 or xy.shape != (*conf.shape, 2):
         raise ValueError(
             f"keypoints must be [people 17] or [people frames 17], got {xy.shape}, {conf.shape}"
         )
-    xy = np.where(conf[..., None] > 0, xy, 0.0)
-    values = np.concatenate([xy, conf[..., None]], axis=-1).round(3)
+    values = {"keypoints": _triples(keypoints)}
+    values |= {name: _triples(points) for name, points in (beside or {}).items()}
     document: dict[str, Any] = {"format": OWN_FORMAT}
     if size is not None:
         document |= {"height": size[0], "width": size[1]}
     if conf.ndim == 2:
         document |= _people_json(values)
     else:
-        document["frames"] = [_people_json(frame) for frame in values.swapaxes(0, 1)]
+        document["frames"] = [
+            _people_json({name: points[:, frame] for name, points in values.items()})
+            for frame in range(conf.shape[1])
+        ]
     write_json(path, document)
 
 
-def _people_json(people: np.ndarray) -> dict[str, Any]:
-    return {"people": [{"keypoints": person.tolist()} for person in people]}
+def _triples(keypoints: Keypoints) -> np.ndarray:
+    xy, conf = np.asarray(keypoints.xy, float), np.asarray(keypoints.conf, float)[..., None]
+    return np.concatenate([np.where(conf > 0, xy, 0.0), conf], axis=-1).round(3)
+
+
+def _people_json(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    num_people = len(values["keypoints"])
+    return {
+        "people": [
+            {name: points[person].tolist() for name, points in values.items()}
+            for person in range(num_people)
+        ]
+    }

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.pose.densepose import PALETTE, is_densepose
+from tpc_jax.pose.filtering import DEFAULT_TAU
 from tpc_jax.pose.matching import Cast, match_people, reorder, select_people
 from tpc_jax.pose.reading import Motion, Reference
 from tpc_jax.pose.skeletons import LIMBS
@@ -52,9 +53,9 @@ def choose_people(
         reference.keypoints,
         motion.keypoints,
         person=person,
-        tracks=motion.tracks,
         reference_size=reference.image.shape[1::-1],
         driving_size=motion.frames.shape[2:0:-1],
+        tracks=_rows(motion.keypoints) if motion.is_followed else None,
     )
     if (cast.person < 0).all():
         return motion
@@ -67,7 +68,14 @@ def choose_people(
         )
     masks = None if motion.masks is None else reorder(motion.masks, cast.order)
     keypoints = select_people(motion.keypoints, cast.order)
-    return motion._replace(keypoints=keypoints, masks=masks, people=people, tracks=None, cast=cast)
+    return motion._replace(keypoints=keypoints, masks=masks, people=people, cast=cast)
+
+
+def _rows(keypoints: Keypoints) -> Int[np.ndarray, "tracks frames"]:
+    """Return the tracks of people who keep their rows."""
+    conf = np.asarray(keypoints.conf)
+    tracks = np.where(np.any(conf > DEFAULT_TAU, axis=-1), np.arange(len(conf))[:, None], -1)
+    return tracks[np.any(tracks >= 0, axis=1)]
 
 
 def _without(motion: Motion, cast: Cast) -> Motion:

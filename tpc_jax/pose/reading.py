@@ -66,14 +66,14 @@ class FoundPeople(NamedTuple):
         masks: Pixels of each person, if they are known.
         parts: DensePose part map of everybody, if it is known.
         people: The people with hands and faces, if these are known.
-        tracks: Who is who from frame to frame, as in `pose.matching.Cast`, if that is known.
+        is_followed: Whether a row is one person from first to last frame.
     """
 
     keypoints: Keypoints
     masks: Bool[np.ndarray, "people frames height width"] | None = None
     parts: UInt8[np.ndarray, "frames height width"] | None = None
     people: WholeBody | None = None
-    tracks: Int[np.ndarray, "tracks frames"] | None = None
+    is_followed: bool = False
 
 
 # Finds the people of pictures `[frames height width 3]`, such as those of `detect.finders`.
@@ -83,8 +83,8 @@ PeopleFinder = Callable[[UInt8[np.ndarray, "frames height width 3"]], FoundPeopl
 class Motion(NamedTuple):
     """A motion, ready to be matched with the reference people.
 
-    People are in no particular order from frame to frame until `choose_people` finds out who is
-    who; `masks` has them in the order of `keypoints`.
+    Unless they were followed, people are in no particular order from frame to frame until
+    `choose_people` finds out who is who; `masks` has them in the order of `keypoints`.
 
     Attributes:
         frames: The video itself, RGB.
@@ -96,9 +96,10 @@ class Motion(NamedTuple):
         parts: DensePose part map, if it is known.
         people: The people as their file has them, with hands and faces; `[people frames ...]`.
         uv: DensePose coordinates in [0, 1] of every pixel, if they are known.
-        tracks: Who is who from frame to frame, as in `Cast`, where the finder knows it.
         cast: Who moves whom, where `choose_people` left nobody but those who move the people of a
             reference, in its order.
+        is_followed: As in `FoundPeople`.
+        sources: As in `Video`.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
@@ -109,8 +110,9 @@ class Motion(NamedTuple):
     parts: UInt8[np.ndarray, "frames height width"] | None
     people: WholeBody | None = None
     uv: Float[np.ndarray, "frames height width 2"] | None = None
-    tracks: Int[np.ndarray, "tracks frames"] | None = None
     cast: Cast | None = None
+    is_followed: bool = False
+    sources: Int[np.ndarray, " frames"] | None = None
 
 
 def no_people(*frames: int) -> Keypoints:
@@ -277,7 +279,10 @@ def read_motion(
     require_plausible(str(keypoints_path or path), keypoints, shape[1:], masks)
     if seen.style is not None and seen.style.is_swapped:
         frames = np.ascontiguousarray(frames[..., ::-1])
-    return Motion(frames, video.fps, shown, keypoints, masks, parts, found.people, uv, found.tracks)
+    return Motion(
+        frames, video.fps, shown, keypoints, masks, parts, found.people, uv,
+        is_followed=found.is_followed, sources=video.sources,
+    )  # fmt: skip
 
 
 class _Recognised(NamedTuple):

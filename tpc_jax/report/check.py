@@ -256,6 +256,13 @@ def _facing(keypoints: Keypoints) -> int:
 
 def _remarks(found: dict[str, Any], is_without_fit: bool) -> Iterator[Remark]:
     """Say what a person's numbers mean for the result, and what to do about it."""
+    if not found["frames_seen"]:
+        yield _warning(
+            "alone",
+            "the motion shows nobody who moves this person, who is left as they are; crop the "
+            "picture to those who are to move, or give a motion of as many",
+        )
+        return
     if is_without_fit:
         yield _warning(
             "no_fit",

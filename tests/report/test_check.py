@@ -63,7 +63,8 @@ def hidden(*points):
 def test_an_aligned_pair_goes_without_a_warning():
     verdict = check_clip(pair())
     assert verdict.exit_code == 0
-    assert [remark.name for remark in verdict.remarks] == ["placement"]
+    assert [remark.name for remark in verdict.remarks] == ["people", "placement"]
+    assert "17 of 17 points (confidence 0.90)" in verdict.remarks[0].text
 
 
 def test_scale_rotation_and_shift_are_told():
@@ -72,7 +73,7 @@ def test_scale_rotation_and_shift_are_told():
     assert person["scale"]["median"] == pytest.approx(0.5)
     assert person["rotation_degrees"] == pytest.approx(170)
     assert person["shift"][0] == pytest.approx(0.05, abs=0.01)
-    assert "0.50 times its size, turned by 170 degrees" in verdict.remarks[0].text
+    assert "0.50 times its size, turned by 170 degrees" in verdict.remarks[1].text
 
 
 @pytest.mark.parametrize(("scale", "name"), [(2.5, "enlarged"), (0.2, "shrunk")])

@@ -150,6 +150,7 @@ def _measure(clip: CalibratedClip, person: int) -> dict[str, Any]:
         "frames_seen": int(is_there.sum()),
         "frames_with_a_fit": int((_has_fit(clip, person) & is_there).sum()),
         "reference_points": int((ref_conf > DEFAULT_TAU).sum()),
+        "reference_confidence": _confidence(ref_conf),
         "reference_unsure": [
             KEYPOINT_NAMES[i]
             for i in np.flatnonzero((ref_conf > 0) & (ref_conf < _UNSURE)).tolist()
@@ -157,6 +158,7 @@ def _measure(clip: CalibratedClip, person: int) -> dict[str, Any]:
         "motion_points": float(np.median((drv_conf > DEFAULT_TAU).sum(-1)[is_there]))
         if is_there.any()
         else 0.0,
+        "motion_confidence": _confidence(drv_conf),
         "scale": _range(scales),
         "rotation_degrees": float(np.degrees(turn)),
         "shift": _shift(clip, person, is_there),
@@ -171,6 +173,12 @@ def _has_fit(clip: CalibratedClip, person: int) -> Bool[np.ndarray, " frames"]:
     if clip.judgement is not None:
         fits |= clip.judgement.choice[person] > Choice.NEIGHBOURS
     return fits
+
+
+def _confidence(conf: Float[np.ndarray, "..."]) -> float | None:
+    """Return the mean confidence of visible points."""
+    visible = conf[conf > DEFAULT_TAU]
+    return float(visible.mean()) if visible.size else None
 
 
 def _range(values: np.ndarray) -> dict[str, float] | None:
@@ -269,6 +277,13 @@ def _remarks(found: dict[str, Any], is_without_fit: bool) -> Iterator[Remark]:
             "no frame has a fit; give keypoints that both sides show, or other pictures",
         )
         return
+    yield Remark(
+        "people",
+        False,
+        f"the reference shows {found['reference_points']} of 17 points (confidence "
+        f"{found['reference_confidence']:.2f}); the motion shows {found['motion_points']:.0f} "
+        f"({found['motion_confidence']:.2f}) in {found['frames_seen']} of {found['frames']} frames",
+    )
     scale, turn = found["scale"]["median"], found["rotation_degrees"]
     right, down = found["shift"]
     yield Remark(

@@ -14,11 +14,13 @@ from tpc_jax.detect.models import open_pose_model, pose_model_folder
 from tpc_jax.errors import UserError
 from tpc_jax.io.images import write_image
 from tpc_jax.io.video import write_video
+from tpc_jax.studies.people import render_clip, sample_motion, sample_person, sample_scene
 
 pytestmark = pytest.mark.slow
 
 SIZE = 512, 512
 ANGLES, SCALE = np.deg2rad([84, 88, 92, 96]), 0.8
+LYING = np.deg2rad(100), 0.7
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,6 +61,17 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A drawn person from head to foot, and the same turned, smaller and elsewhere."""
+    folder, rng = tmp_path_factory.mktemp("drawn"), np.random.default_rng(4)
+    scene = sample_person(rng), sample_scene(rng), sample_motion(rng, 4)
+    lying = {"person_transform": (*LYING, (0.05, 0.0)), "frames": [0]}
+    write_image(folder / "photo.png", render_clip(*scene, 384, **lying).frames[0])
+    write_video(folder / "dance.mp4", render_clip(*scene, 384).frames, 12)
+    return folder
+
+
 def line(files, command, reference="photo.png", driving="dance.mp4", **options):
     given = {"reference": files / reference, "driving": files / driving, **options}
     return command_line(command, given)
@@ -86,6 +99,14 @@ def test_a_photo_is_calibrated_to_a_video_of_it_turned_and_scaled(files, tmp_pat
             # Of a half body only the head is seen well.
             assert distance.max() < 0.07 * SCALE * np.linalg.norm(corners[3] - corners[0])
             assert found["scale"] == pytest.approx(SCALE, rel=0.07)
+
+
+def test_somebody_who_lies_is_calibrated_to_themselves_standing(drawn, capsys):
+    _, told, warned = check(drawn, capsys)
+    assert set(warned) <= {"unsure"}
+    (person,) = told["people"]
+    assert person["scale"]["median"] == pytest.approx(1 / LYING[1], rel=0.03)
+    assert person["rotation_degrees"] == pytest.approx(-np.rad2deg(LYING[0]), abs=3)
 
 
 def test_a_pair_is_told_what_will_come_of_it(files, capsys):

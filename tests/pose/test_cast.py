@@ -168,3 +168,25 @@ def test_wrong_numbers_are_one_line(num_people, person, message):
     with pytest.raises(UserError, match=message) as error:
         choose_people(reference_of(num_people), motion_of(SMALL, LARGE), person)
     assert "\n" not in str(error.value)
+
+
+def test_people_who_were_followed_keep_their_rows():
+    motion = motion_of(LARGE, SMALL)
+    jumped = np.asarray(motion.keypoints.xy).copy()
+    jumped[:, 2] = jumped[::-1, 2]  # as after a cut
+    motion = motion._replace(keypoints=motion.keypoints._replace(xy=jumped))
+    for is_followed in (True, False):
+        found = choose_people(reference_of(), motion._replace(is_followed=is_followed))
+        row, other = (0, 0) if is_followed else (0, 1)
+        np.testing.assert_array_equal(found.keypoints.xy[0, :2], jumped[row, :2])
+        np.testing.assert_array_equal(found.keypoints.xy[0, 2], jumped[other, 2])
+
+
+def test_somebody_who_was_followed_but_never_surely_seen_is_nobody():
+    motion = motion_of(SMALL, LARGE)
+    conf = np.asarray(motion.keypoints.conf).copy()
+    conf[0] = 0.1
+    motion = motion._replace(keypoints=motion.keypoints._replace(conf=conf), is_followed=True)
+    found = choose_people(reference_of(), motion)
+    assert len(found.cast.tracks) == 1
+    np.testing.assert_array_equal(found.keypoints.xy[0], motion.keypoints.xy[1])

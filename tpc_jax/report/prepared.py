@@ -42,7 +42,7 @@ _ROLES = {
 }
 # What COCO-WholeBody calls faces, left hands and right hands.
 _BESIDE = ("face_kpts", "lefthand_kpts", "righthand_kpts")
-_FRAMES_SHOWN = 6
+_FRAMES_SHOWN, _MOST_HIGH = 6, 384
 _SKELETON, _OVERVIEW = "driving_skeleton.mp4", "overview.png"
 
 
@@ -229,13 +229,15 @@ def _overview(reference: Reference, motion: Motion) -> UInt8[np.ndarray, "height
         parts=None if reference.parts is None else reference.parts[None],
         people=None,
     )
-    canvas = Canvas(motion.frames.shape[1:3])
-    columns = {name: canvas.pictures(x) for name, x in _rows(still).items()}
-    black = np.zeros_like(columns["pictures"])
-    rows = {
-        name: np.concatenate([columns.get(name, black), frames])
-        for name, frames in _rows(_take(motion, shown)).items()
-    }
+    height, width = motion.frames.shape[1:3]
+    scale = min(1.0, _MOST_HIGH / height)
+    canvas = Canvas((round(scale * height), max(1, round(scale * width))))
+    first, others = (
+        {name: canvas.pictures(pictures) for name, pictures in _rows(side).items()}
+        for side in (still, _take(motion, shown))
+    )
+    black = np.zeros_like(first["pictures"])
+    rows = {name: np.concatenate([first.get(name, black), others[name]]) for name in others}
     return contact_sheet(rows, num_columns=_FRAMES_SHOWN + 1)
 
 

@@ -77,6 +77,15 @@ def test_both_styles_are_decoded(tmp_path, draw, quality):
     require_same(decode_skeleton(frames), POSES)
 
 
+def test_limbs_over_a_nose_make_it_no_ear():
+    pose = STANDING.copy()
+    pose[:5] = [(2, -148), (9, -160), (-6, -159), (20, -155), (-19, -154)]
+    # Of 200 random faces those of which a mixture looked like the right ear.
+    faces = np.random.default_rng(0).uniform(-6, 6, (200, 5, 2))[[30, 79, 110, 174]]
+    poses = [np.concatenate([pose[:5] + off, pose[5:]]) + np.array([250, 256]) for off in faces]
+    require_same(decode_skeleton(blended(poses)), poses)
+
+
 @pytest.mark.parametrize("draw", [below, blended])
 def test_exchanged_red_and_blue_are_put_back_and_said(draw):
     with pytest.warns(InputWarning, match=r"a.mp4: red and blue .* exchanged; put back"):

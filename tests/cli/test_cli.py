@@ -125,7 +125,7 @@ def test_the_rate_of_pictures_is_given_or_said(inputs, tmp_path, capsys):
     for index, frame in enumerate(frames):
         write_image(tmp_path / "frames" / f"{index}.png", frame)
     given = Inputs(
-        inputs / "person.png", tmp_path / "frames", inputs / "person.json",
+        inputs / "person.png", tmp_path / "frames", reference_keypoints=inputs / "person.json",
         driving_keypoints=inputs / "rgb.json", fps=30.0,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -155,12 +155,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(inputs, tmp_path, capsys):
         ({"driving": tmp_path / "text.mp4"}, ["text.mp4"]),
         ({"driving": tmp_path / "empty"}, ["empty"]),
         ({"driving": tmp_path / "none.npz"}, ["none.npz", "frames"]),
-        ({"driving": inputs / "rgb.mp4"}, ["rgb.mp4", "keypoint"]),
+        (
+            {"driving": inputs / "rgb.mp4", "pose_model": tmp_path / "missing.task"},
+            ["missing.task"],
+        ),
         ({"driving": inputs / "rgb.mp4", "driving_kind": "densepose"}, ["rgb.mp4"]),
         ({"reference_keypoints": tmp_path / "format.json"}, ["format.json"]),
         ({"reference_keypoints": nan}, ["nan.json"]),
         ({"reference_keypoints": unseen}, ["keypoints"]),
-        ({"reference_keypoints": None}, ["--reference-keypoints"]),
+        ({"reference_keypoints": None, "pose_model": tmp_path}, ["pose_detection.tflite"]),
         ({"out": inputs / "person.png"}, ["person.png"]),
     ]
     before = sorted(path.name for path in tmp_path.iterdir())

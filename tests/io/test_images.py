@@ -1,8 +1,11 @@
+import warnings
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from tpc_jax.errors import UserError
+from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.images import (
     from_uint8,
     letterbox,
@@ -67,6 +70,18 @@ def test_bad_pictures_are_user_errors(tmp_path, picture):
             read_image(tmp_path / name)
     with pytest.raises(UserError, match="unknown picture suffix"):
         write_image(tmp_path / "a.xyz", picture)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.tiff", "a.png", "a.webp"])
+def test_further_pictures_of_a_file_are_said(tmp_path, picture, name):
+    pictures = [Image.fromarray(picture), Image.fromarray(255 - picture)]
+    pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:])
+    with pytest.warns(InputWarning, match=rf"{name}: holds 2 pictures; only the first is read"):
+        assert read_image(tmp_path / name).shape == picture.shape
+    pictures[0].save(tmp_path / f"one_{name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(tmp_path / f"one_{name}")
 
 
 def test_float_conversion_rounds_and_clips():

@@ -113,6 +113,16 @@ def test_colours_on_black_are_labels(tmp_path):
         read_mask_clip(path)
 
 
+@pytest.mark.parametrize("screen", [(0, 255, 0), (20, 40, 250)])
+def test_people_before_a_coloured_screen_are_no_masks(tmp_path, screen):
+    shades = np.random.default_rng(0).integers(30, 220, (3, *SIZE, 3), np.uint8)
+    frames = np.where(people()[..., None], shades, np.array(screen, np.uint8))
+    write_video(tmp_path / "m.mp4", frames, 25)
+    for path in (tmp_path / "m.mp4", folder(tmp_path / "m", frames)):
+        with pytest.raises(UserError, match=r"m.*: is a coloured picture, not a mask"):
+            read_mask_clip(path)
+
+
 def test_a_cut_out_in_some_frames_is_one_in_all(tmp_path):
     pictures = np.full((3, *SIZE, 4), 255, np.uint8)
     pictures[..., 3] *= people()

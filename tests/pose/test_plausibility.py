@@ -10,6 +10,7 @@ from tpc_jax._types import Keypoints
 from tpc_jax.errors import InputWarning, UserError
 from tpc_jax.io.images import write_image
 from tpc_jax.io.keypoint_files import write_keypoint_file
+from tpc_jax.pose.masks import person_masks
 from tpc_jax.pose.plausibility import find_faults, require_plausible
 from tpc_jax.pose.reading import read_reference
 
@@ -92,6 +93,13 @@ def test_inverted_masks_are_named():
     masks = np.ones((1, 1, *SIZE), bool)
     masks[..., 60:460, 100:400] = False
     (fault,) = find_faults(clip(place()), SIZE, masks)
+    assert "inverted" in fault.message
+
+
+def test_inverted_masks_of_slim_people_are_named():
+    pose = clip(place())
+    masks = ~np.asarray(person_masks(pose, SIZE))
+    (fault,) = find_faults(pose, SIZE, masks)
     assert "inverted" in fault.message
 
 

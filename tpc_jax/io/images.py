@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from tpc_jax.errors import UserError
+from tpc_jax.errors import UserError, warn
 from tpc_jax.io.atomic import atomic_path, require_writable
-from tpc_jax.io.picture_bytes import decode_picture, is_animated
+from tpc_jax.io.picture_bytes import decode_picture, is_animated, may_hold_several
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -53,10 +53,13 @@ def read_image(
     Raises:
         UserError: If the file is missing or is not a picture.
     """
+    encoded = read_bytes(path)
     try:
-        pixels = decode_picture(read_bytes(path))
+        pixels = decode_picture(encoded)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
+    if may_hold_several(encoded.tobytes()) and (count := cv2.imcount(str(path))) > 1:
+        warn(f"{path}: holds {count} pictures; only the first is read")
     return over(pixels, background)
 
 

@@ -20,6 +20,8 @@ _SURE = 0.2
 # Shares of sure pixels: of a grey soft mask, and of what is not background in a coloured one.
 _LEAST_SURE = 0.5
 _LEAST_SURE_COLOUR = 0.8
+# Share of the border that is black in a coloured mask: people in front of a screen have none.
+_LEAST_BLACK_BORDER = 0.25
 
 Pictures = (
     UInt8[np.ndarray, "frames height width channels"]
@@ -61,7 +63,8 @@ def masks_of_pictures(
         _say_labels(name, len(colours) - 1, "colours")
         return levels > 0
     foreground = levels > _SURE * top
-    if (levels > (1 - _SURE) * top).sum() < _LEAST_SURE_COLOUR * foreground.sum():
+    is_bright = (levels > (1 - _SURE) * top).sum() >= _LEAST_SURE_COLOUR * foreground.sum()
+    if not is_bright or _border_share(~foreground) < _LEAST_BLACK_BORDER:
         raise UserError(f"{name}: is a coloured picture, not a mask; give white people on black")
     return levels > top // 2
 
@@ -139,6 +142,12 @@ def _has_areas(levels: np.ndarray, middle: float) -> bool:
         num_low += is_low.sum()
         num_inside += (is_low & same).sum()
     return bool(num_inside > _LEAST_INTERIOR * num_low)
+
+
+def _border_share(is_black: Bool[np.ndarray, "frames height width"]) -> float:
+    """Return the share of a clip's border that is background."""
+    sides = is_black[:, [0, -1]], is_black[:, :, [0, -1]]
+    return float(np.concatenate([side.ravel() for side in sides]).mean())
 
 
 def _packed(pictures: np.ndarray) -> np.ndarray:

@@ -86,6 +86,11 @@ def is_animated(data: bytes) -> bool:
     return any(name in (b"acTL", b"ANIM") for name, _ in chunks)
 
 
+def may_hold_several(data: bytes) -> bool:
+    """Tell whether a file may hold several pictures: it does, or it is a GIF or TIFF."""
+    return data.startswith((b"GIF8", b"II*\0", b"MM\0*")) or is_animated(data)
+
+
 def _opencv(encoded: np.ndarray, mode: int) -> np.ndarray | None:
     if not encoded.size:
         return None

@@ -211,11 +211,13 @@ def _beside_masks(
         total += len(x)
         inside += int(np.asarray(cv2.dilate(mask, window))[y, x].sum())
         beside += int((mask[y, x] == 0).sum())
-    if total == 0 or inside >= _CONTAINED * total:
+    covered = float(np.asarray(masks).any(axis=0).mean())
+    # Points are rarer in inverted masks than anywhere, however near to the person these come.
+    is_inverted = covered > _MANY and beside > _CONTAINED * total
+    if total == 0 or (inside >= _CONTAINED * total and not is_inverted):
         return None
     what = "the masks are probably those of other pictures, or in another order"
-    covered = float(masks.mean())
-    if covered > _MANY and beside > _CONTAINED * total:
+    if is_inverted:
         what = "the masks are probably inverted: people have to be white"
-    message = f"masks contain {inside / total:.0%} of the keypoints; {what}"
+    message = f"masks contain {1 - beside / total:.0%} of the keypoints; {what}"
     return Fault("masks", message, is_fatal=inside == 0)

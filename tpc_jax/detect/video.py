@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from tpc_jax._types import Keypoints
 from tpc_jax.detect.blazepose import BlazePose, Landmarks
@@ -70,11 +70,6 @@ class DetectedClip(NamedTuple):
     conf: Float[np.ndarray, "people frames 33"]
     sureness: Float[np.ndarray, "people frames"]
     steadiness: Float[np.ndarray, "people frames 17"]
-
-    @property
-    def tracks(self) -> Int[np.ndarray, "people frames"]:
-        """Who is who, for `match_people`: the row itself, -1 where somebody is missing."""
-        return np.where(self.sureness > 0, np.arange(len(self.sureness))[:, None], -1)
 
 
 def detect_clip(

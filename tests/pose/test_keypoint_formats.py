@@ -103,6 +103,11 @@ def test_odd_people_are_left_out_and_counted(tmp_path):
     assert len(said) == 1
 
 
+def test_a_number_among_people_makes_frames_no_landmarks(tmp_path):
+    (tmp_path / "k.json").write_text(json.dumps([[7, scored(points)] for points in TRUTH]))
+    require_truth(read(tmp_path / "k.json"))
+
+
 def test_a_file_of_odd_people_alone_is_an_error(tmp_path):
     (tmp_path / "k.json").write_text(json.dumps(canvas(ODD, SIZE)))
     with pytest.raises(UserError, match=r"k\.json: holds no people that can be read: .*null"):

@@ -35,7 +35,9 @@ def is_landmarks(value: Any) -> bool:
     if all(isinstance(point, dict) and "x" in point and "y" in point for point in value):
         return True
     return all(
-        isinstance(point, list) and 2 <= len(point) <= 6 and isinstance(point[0], int | float)
+        isinstance(point, list)
+        and 2 <= len(point) <= 6
+        and all(isinstance(number, int | float | None) for number in point)
         for point in value
     )
 

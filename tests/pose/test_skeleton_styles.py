@@ -204,3 +204,9 @@ def test_swapped_motions_are_shown_in_the_right_order(tmp_path):
         motion = read_motion(tmp_path / "a.mp4")
     assert motion.kind == "openpose"
     assert np.abs(motion.frames.astype(int) - below()).mean() < 1
+
+
+def test_thin_strokes_of_the_blended_style_are_said():
+    small = [cv2.resize(frame, (256, 256), interpolation=cv2.INTER_AREA) for frame in blended()]
+    with pytest.warns(InputWarning, match="a.mp4: limbs are blended over joints with strokes so"):
+        decode_skeleton(np.stack(small), "a.mp4")

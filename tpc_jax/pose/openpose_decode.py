@@ -74,6 +74,11 @@ def decode_skeleton(
         )
     if found.is_swapped:
         warn(f"{name}: red and blue of the skeletons are exchanged; put back")
+    if found.is_blended and found.factor > 1:
+        warn(
+            f"{name}: limbs are blended over joints with strokes so thin that some joints may be "
+            "several pixels off; draw the skeletons larger, or give their keypoints"
+        )
     people = [_read_frame(frame, found) for frame in frames]
     unread = [index for index, found in enumerate(people) if found is None]
     if unread:

@@ -453,3 +453,14 @@ def test_where_nobody_is_found_one_line_says_so(tmp_path):
         with pytest.raises(UserError, match=rf"{path.name}: shows nobody; give") as caught:
             read(path, find_people=Finder(is_blind=True))
         assert "\n" not in str(caught.value)
+
+
+def test_keypoints_follow_a_folder_of_coordinates(tmp_path):
+    folder = tmp_path / "uv"
+    folder.mkdir()
+    for frame in range(len(POSES)):
+        np.save(folder / f"frame_{frame}_densepose.npy", np.full((2, *SIZE), 0.5, np.float32))
+    write_keypoint_file(tmp_path / "k.json", clip_keypoints(), SIZE)
+    motion = read_motion(folder, keypoints_path=tmp_path / "k.json", fps=24)
+    assert motion.kind == "uv"
+    assert motion.keypoints.conf.shape == (1, len(POSES), 17)

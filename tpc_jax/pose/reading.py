@@ -332,7 +332,9 @@ def _find_people(
 
 def _read_fitting_clip(path: str | Path, video_path: str | Path, video: Video) -> KeypointFile:
     """Read keypoints of the frames as they are stored, and carry them to those of the clip."""
-    names = frame_names(Path(video_path)) if Path(video_path).is_dir() else []
+    # Files of coordinates are no pictures that keypoints are named after.
+    is_folder = Path(video_path).is_dir() and not is_uv(video_path)
+    names = frame_names(Path(video_path)) if is_folder else []
     pictures = Pictures(
         video.frames.shape[1:3], video.num_stored, names, str(video_path), video.stored_size
     )

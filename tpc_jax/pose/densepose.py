@@ -17,7 +17,7 @@ from tpc_jax.pose.densepose_palettes import (
     FOREIGN,
     PALETTE,
     STANDARD,
-    Drawing,
+    OtherDrawing,
     Variant,
     find_variant,
 )
@@ -84,7 +84,7 @@ def recognise_densepose(frames: UInt8[np.ndarray, "frames height width 3"]) -> I
     """Find out how a DensePose rendering is painted, or what is seen in place of one."""
     found = find_iuv(frames) or find_variant(frames)
     if isinstance(found, str) and looks_like_iuv(frames):
-        return Drawing(
+        return OtherDrawing(
             "it looks like I, U and V whose part numbers compression has lost; save it as PNG"
         )
     return found

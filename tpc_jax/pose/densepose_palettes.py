@@ -115,7 +115,7 @@ PALETTE.setflags(write=False)
 STANDARD = Variant(PALETTE.astype(np.float32), "")
 
 
-class Drawing(str):
+class OtherDrawing(str):
     """What is seen in place of a rendering, where it is drawn in another way."""
 
 
@@ -240,12 +240,12 @@ def _structure(
     off = np.abs(pixels.luma[shown][:, None] - variant.colours @ _LUMA).min(axis=1)
     flatter = (pixels.spread[shown] <= _FLATTER).mean()
     if flatter < _LEAST_FLATTER or (off <= _LUMA_STEP).mean() < _LEAST_STEPPED:
-        return Drawing(
+        return OtherDrawing(
             "its colours are a continuum, as in maps of depth, U or V, not those of 24 parts"
         )
     shares = np.bincount(entry, minlength=NUM_PARTS + 1) / len(entry)
     if (shares[1:] >= _PART_SHARE).sum() < _LEAST_PARTS:
-        return Drawing("its colours are those of one or two parts only")
+        return OtherDrawing("its colours are those of one or two parts only")
     return ""
 
 
@@ -261,7 +261,7 @@ def _other_palette(pixels: _Pixels) -> str:
             shown = pixels.rgb[is_shown][::5]
             distance = np.linalg.norm(shown[:, None] - curve, axis=-1).min(axis=1)
             if (distance <= TOLERANCE).mean() >= _LEAST_SHARE:
-                return Drawing(f"its colours are those of the {name} palette")
+                return OtherDrawing(f"its colours are those of the {name} palette")
     return ""
 
 

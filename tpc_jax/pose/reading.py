@@ -29,7 +29,7 @@ from tpc_jax.pose.densepose import (
 )
 from tpc_jax.pose.densepose_iuv import IUV
 from tpc_jax.pose.densepose_keypoints import keypoints_from_parts
-from tpc_jax.pose.densepose_palettes import Drawing, Variant
+from tpc_jax.pose.densepose_palettes import OtherDrawing, Variant
 from tpc_jax.pose.dwpose import WholeBody, draw_whole_body, frame_of, whole_body
 from tpc_jax.pose.masks import divide_masks, person_masks, read_masks
 from tpc_jax.pose.matching import Cast
@@ -217,8 +217,7 @@ def read_motion(
             `shape`), `[frames height width]` or `[people frames height width]`, or a video or
             folder in which people are white, labelled or cut out. Otherwise a DensePose rendering
             gives exact masks, a skeleton masks drawn with an average body, an RGB video those of
-            the finder or none.
-            Coordinates give one mask with everybody, but no keypoints.
+            the finder or none, coordinates one with everybody, but no keypoints.
         uv_path: DensePose coordinates of every frame, beside a rendering.
         parts_path: DensePose rendering of every frame, beside a video.
         fps: Frames per second of a source that has no rate of its own: a folder, an archive
@@ -418,7 +417,7 @@ def _recognise(frames: UInt8[np.ndarray, "frames height width 3"]) -> _Recognise
     if not isinstance(style, str):
         return _Recognised("openpose", style=style)
     reason = f" (not DensePose: {parts}; not a skeleton: {style})"
-    is_drawn = isinstance(parts, Drawing) or style not in NOT_PURE
+    is_drawn = isinstance(parts, OtherDrawing) or style not in NOT_PURE
     return _Recognised("rgb", reason=reason, is_drawn=is_drawn)
 
 
